@@ -1,0 +1,36 @@
+"""Connections to PostgreSQL: one pool per process.
+
+Search statements rely on `plan_cache_mode=force_custom_plan`: with psycopg's automatic prepare PostgreSQL would switch
+to a generic plan after a few calls and walk whole tables (docs/decisions/0003-store-shape.md).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool
+
+Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+Pool = AsyncConnectionPool[Connection]
+
+
+async def open_pool(dsn: str, *, size: int = 8, name: str = "healthbrain") -> Pool:
+    """An open pool of at most `size` connections. Close it with `await pool.close()`."""
+    pool: Pool = AsyncConnectionPool(
+        dsn,
+        min_size=1,
+        max_size=size,
+        open=False,
+        timeout=20,
+        name=name,
+        check=AsyncConnectionPool.check_connection,
+        configure=_configure,
+        kwargs={"application_name": name, "options": "-c plan_cache_mode=force_custom_plan -c timezone=UTC"},
+    )
+    await pool.open(wait=True, timeout=60)
+    return pool
+
+
+async def _configure(connection: Connection) -> None:
+    connection.prepare_threshold = 3

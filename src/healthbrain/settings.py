@@ -1,0 +1,98 @@
+"""Configuration: one file and environment variables.
+
+Order, strongest first: environment (`HB_*`), then `$HB_DATA/healthbrain.toml` (same names in lower case without the
+prefix), then the defaults below. Every field is documented in docs/reference/settings.md; a test checks that.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from healthbrain.errors import Incorrect
+
+CONFIG_NAME = "healthbrain.toml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything an operator can set. Sizes in bytes, times in seconds."""
+
+    data: Path = Path("data")  # HB_DATA: database, lake, logs and secrets live here
+    host: str = "127.0.0.1"  # HB_HOST
+    port: int = 8080  # HB_PORT
+    mllp_port: int = 2575  # HB_MLLP_PORT; 0 switches the HL7 v2 door off
+    database_url: str = ""  # HB_DATABASE_URL: an external PostgreSQL (>= 15); empty = embedded
+    workers: int = 0  # HB_WORKERS: web processes; 0 = one per core
+    language: str = "zh-CN"  # HB_LANGUAGE: default language of the screens
+    unknown_sources: str = "accept"  # HB_UNKNOWN_SOURCES: accept | refuse HL7 v2 from unregistered facilities
+    max_body: int = 64 * 1024 * 1024  # HB_MAX_BODY: largest HTTP body or MLLP frame
+    session_hours: int = 12  # HB_SESSION_HOURS
+    log_level: str = "info"  # HB_LOG_LEVEL
+    demo: bool = False  # HB_DEMO: demo accounts are shown on the sign-in page
+
+    @property
+    def embedded(self) -> bool:
+        """Whether we run our own PostgreSQL."""
+        return not self.database_url
+
+    @property
+    def lake(self) -> Path:
+        """Folder of the Parquet lake."""
+        return self.data / "lake"
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings from the environment and the configuration file.
+
+    Raises Incorrect when a value has the wrong form or the file names a setting that does not exist.
+    """
+    environ = os.environ if environ is None else environ
+    data = Path(environ.get("HB_DATA") or Settings().data).expanduser().absolute()
+    values: dict[str, Any] = {**_from_file(data / CONFIG_NAME), **_from_environment(environ)}
+    values["data"] = data
+    return Settings(**values)
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Incorrect(f"{path}: not readable as TOML ({error}); mend the file or remove it") from None
+    known = {f.name for f in fields(Settings)} - {"data"}
+    for name in table:
+        if name not in known:
+            raise Incorrect(f"{path}: unknown setting '{name}'; known are {', '.join(sorted(known))}")
+    return {name: _convert(name, value, str(path)) for name, value in table.items()}
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    found = {}
+    for field in fields(Settings):
+        variable = f"HB_{field.name.upper()}"
+        if field.name != "data" and environ.get(variable):
+            found[field.name] = _convert(field.name, environ[variable], variable)
+    return found
+
+
+def _convert(name: str, value: Any, where: str) -> Any:
+    kind = get_type_hints(Settings)[name]
+    if kind is bool:
+        text = str(value).lower()
+        if text in {"1", "true", "yes", "on"}:
+            return True
+        if text in {"0", "false", "no", "off"}:
+            return False
+        raise Incorrect(f"{where}: '{name}' is true or false")
+    if kind is int:
+        try:
+            return int(value)
+        except (TypeError, ValueError):
+            raise Incorrect(f"{where}: '{name}' is a whole number") from None
+    return str(value)
