@@ -1,0 +1,93 @@
+"""The platform as one object: settings, database pool and the rooms, wired the same way for every edge.
+
+Rooms on one floor do not know each other; what joins them lives here: identity links each Patient that the store
+writes, a family-doctor contract written as EpisodeOfCare fills the doctor's panel, arrivals go through the exchange
+ledger into the store with those observers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+
+from healthbrain import access, audit, exchange, identity
+from healthbrain.access import Tree
+from healthbrain.database import Connection, Pool, open_pool
+from healthbrain.fhir import Definitions, definitions
+from healthbrain.runtime.database import dsn_of
+from healthbrain.runtime.panel import fill_panel
+from healthbrain.scope import Action, Principal, Scope
+from healthbrain.settings import Settings
+from healthbrain.store import Observer, Store
+
+_POOL_SIZE = 12
+
+
+class Platform:
+    """Open it once per process: `async with Platform(settings) as platform`."""
+
+    def __init__(self, settings: Settings, *, dsn: str | None = None) -> None:
+        self.settings = settings
+        self.dsn = dsn or dsn_of(settings)
+        self.store = Store()
+        self.observers: tuple[Observer, ...] = (identity.link, fill_panel)
+        self.audit = audit.Recorder(settings.data / "audit", name=f"{os.getpid()}")
+        self._pool: Pool | None = None
+
+    @property
+    def pool(self) -> Pool:
+        """The open connection pool."""
+        if self._pool is None:
+            raise RuntimeError("the platform is not open; use `async with platform`")
+        return self._pool
+
+    @property
+    def definitions(self) -> Definitions:
+        """FHIR R4 definitions."""
+        return definitions()
+
+    def clock(self) -> datetime:
+        """Now, in UTC. The only place where the time is taken."""
+        return datetime.now(UTC)
+
+    async def __aenter__(self) -> Self:
+        definitions()
+        self._pool = await open_pool(self.dsn, size=_POOL_SIZE)
+        await self.audit.open(self._pool)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.audit.close()
+        if self._pool is not None:
+            await self._pool.close()
+            self._pool = None
+
+    # -- what joins the rooms
+
+    async def tree(self, connection: Connection | None = None) -> Tree:
+        """The organisation tree."""
+        if connection is not None:
+            return await access.organisations(connection)
+        async with self.pool.connection() as own:
+            return await access.organisations(own)
+
+    async def decide(self, connection: Connection, principal: Principal, action: Action, type: str) -> Scope:
+        """What `principal` may touch of `type`; raises Forbidden."""
+        return await access.decide(
+            connection, principal, action, type, self.clock(), patients_of=identity.patients_of
+        )
+
+    async def receive(self, arrival: exchange.Arrival) -> exchange.Receipt:
+        """Take one arrival through the ledger into the store."""
+        return await exchange.receive(
+            self.pool, arrival, store=self.store, observers=self.observers, at=self.clock()
+        )
+
+    async def persons_of(self, connection: Connection, patients: Iterable[int]) -> dict[int, str]:
+        """The person of each patient key that is linked."""
+        return await identity.person_of(connection, list(patients))

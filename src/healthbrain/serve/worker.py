@@ -1,0 +1,75 @@
+"""Background work of a running platform: the lake follows the change feed, measures follow the lake.
+
+One process, one loop. Each job is idempotent and resumable, so the process may be killed at any moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from healthbrain.runtime import Platform
+from healthbrain.runtime.jobs import collect_audit, follow_feed, publish_measures, tidy_sessions
+from healthbrain.serve.process import die_with_parent
+from healthbrain.settings import Settings, load
+
+log = logging.getLogger("healthbrain.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Work to be done again and again; `run` says whether there may be more to do at once."""
+
+    name: str
+    every: timedelta
+    run: Callable[[Platform], Awaitable[bool]]
+
+
+JOBS = (
+    Job("lake", timedelta(seconds=2), follow_feed),
+    Job("measures", timedelta(seconds=30), publish_measures),
+    Job("audit", timedelta(seconds=10), collect_audit),
+    Job("sessions", timedelta(hours=1), tidy_sessions),
+)
+
+
+async def run(settings: Settings) -> None:
+    """Work until SIGTERM; a job under way is finished first."""
+    stop = asyncio.Event()
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(sig, stop.set)
+    async with Platform(settings) as platform:
+        due = {job.name: platform.clock() for job in JOBS}
+        while not stop.is_set():
+            for job in JOBS:
+                if platform.clock() >= due[job.name] and not stop.is_set():
+                    due[job.name] = await _next_run(job, platform)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), 0.5)
+
+
+async def _next_run(job: Job, platform: Platform) -> datetime:
+    """Run a job; a failure is logged and tried again later, it never ends the worker."""
+    try:
+        more = await job.run(platform)
+    except Exception:
+        log.exception("job %s failed; it is tried again in 10 s", job.name)
+        return platform.clock() + timedelta(seconds=10)
+    return platform.clock() if more else platform.clock() + job.every
+
+
+def main() -> None:
+    """Process entry."""
+    die_with_parent(signal.SIGTERM)
+    settings = load()
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    asyncio.run(run(settings))
+
+
+if __name__ == "__main__":
+    main()
