@@ -1,1 +1,104 @@
+"""Who may see and do what: the organisation tree, accounts, sessions, tokens, the permission table, scopes.
 
+`decide` turns a principal into a `Scope`; `Gate` does it from memory for a serving process; `permissions` is the
+table of what each role may do.
+"""
+
+from healthbrain.access.accounts import (
+    Account,
+    account,
+    accounts,
+    create_account,
+    disable_account,
+    enable_account,
+    set_password,
+)
+from healthbrain.access.decide import PatientsOf, decide, permitted
+from healthbrain.access.gate import Gate
+from healthbrain.access.panel import (
+    EmergencyGrant,
+    break_glass,
+    doctors_of,
+    granted,
+    panel,
+    put_panel,
+    review,
+    take_off_panel,
+    unreviewed,
+)
+from healthbrain.access.passwords import check_password, make_password
+from healthbrain.access.permissions import (
+    OPEN_TYPES,
+    PERMISSIONS,
+    Permission,
+    allowed_purposes,
+    default_purpose,
+    resource_class,
+)
+from healthbrain.access.secrets import csrf_holds, csrf_token
+from healthbrain.access.sessions import (
+    OpenSession,
+    Session,
+    declare_purpose,
+    find_session,
+    revoke_session,
+    session,
+    sessions,
+    sign_in,
+    sign_out,
+    with_purpose,
+)
+from healthbrain.access.tokens import Token, issue_token, principal_of_token, revoke_token, tokens
+from healthbrain.access.tree import Organisation, Tree, organisations, put_organisation
+
+__all__ = [
+    "OPEN_TYPES",
+    "PERMISSIONS",
+    "Account",
+    "EmergencyGrant",
+    "Gate",
+    "OpenSession",
+    "Organisation",
+    "PatientsOf",
+    "Permission",
+    "Session",
+    "Token",
+    "Tree",
+    "account",
+    "accounts",
+    "allowed_purposes",
+    "break_glass",
+    "check_password",
+    "create_account",
+    "csrf_holds",
+    "csrf_token",
+    "decide",
+    "declare_purpose",
+    "default_purpose",
+    "disable_account",
+    "doctors_of",
+    "enable_account",
+    "find_session",
+    "granted",
+    "issue_token",
+    "make_password",
+    "organisations",
+    "panel",
+    "permitted",
+    "principal_of_token",
+    "put_organisation",
+    "put_panel",
+    "resource_class",
+    "review",
+    "revoke_session",
+    "revoke_token",
+    "session",
+    "sessions",
+    "set_password",
+    "sign_in",
+    "sign_out",
+    "take_off_panel",
+    "tokens",
+    "unreviewed",
+    "with_purpose",
+]

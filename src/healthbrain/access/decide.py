@@ -1,0 +1,82 @@
+"""From a principal to a scope: looks the permission up and turns its reach into organisations and patients.
+
+The link from persons to patient records belongs to identity, which access does not know; it is passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+
+from healthbrain.access import panel
+from healthbrain.access.permissions import Reach, reach, resource_class
+from healthbrain.access.tree import Tree, organisations
+from healthbrain.database import Connection
+from healthbrain.errors import Forbidden
+from healthbrain.scope import EVERYTHING, Action, Principal, Scope
+
+PatientsOf = Callable[[Connection, Sequence[str]], Awaitable[tuple[int, ...]]]
+
+
+async def decide(
+    connection: Connection,
+    principal: Principal,
+    action: Action,
+    type: str,
+    at: datetime,
+    *,
+    patients_of: PatientsOf,
+    tree: Tree | None = None,
+) -> Scope:
+    """What `principal` may touch when doing `action` on `type` (a FHIR type or a name of permissions.py).
+
+    Raises Forbidden when no row of the table fits.
+    """
+    far = permitted(principal, action, type)
+    if far == "everything":
+        return EVERYTHING
+    if far == "self":
+        return Scope((), await _patients(connection, (principal.person,), patients_of))
+    known = tree or await organisations(connection)
+    root = _root(known, principal.organisation, far)
+    if far in ("care", "emergency"):
+        return Scope(known.subtree(root), await _care(connection, principal, far, at, patients_of))
+    identified = far != "counts"
+    if known.covers_all(root):
+        return Scope(None, None, identified)
+    return Scope(known.subtree(root), (), identified)
+
+
+def permitted(principal: Principal, action: Action, type: str) -> Reach:
+    """How far the table lets `principal` reach; raises Forbidden."""
+    over = resource_class(type)
+    far = reach(principal.role, action, over, principal.purpose)
+    if far is None:
+        raise Forbidden(f"the role {principal.role} may not {action} {type} for the purpose {principal.purpose}")
+    return far
+
+
+def _root(tree: Tree, own: int, far: Reach) -> int:
+    if own not in tree:
+        return own  # a deleted organisation: its subtree is empty
+    if far in ("jurisdiction", "counts"):
+        return tree.nearest(own, "district", "municipality") or own
+    if far in ("institution", "care", "emergency"):
+        return tree.nearest(own, "institution") or own
+    return own
+
+
+async def _care(
+    connection: Connection, principal: Principal, far: Reach, at: datetime, patients_of: PatientsOf
+) -> tuple[int, ...]:
+    persons: set[str | None] = set()
+    if principal.practitioner:
+        persons.update(await panel.panel(connection, principal.practitioner))
+    if far == "emergency":
+        persons.update(await panel.granted(connection, principal.account, at))
+    return await _patients(connection, sorted(p for p in persons if p), patients_of)
+
+
+async def _patients(connection: Connection, persons: Sequence[str | None], patients_of: PatientsOf) -> tuple[int, ...]:
+    known = [person for person in persons if person]
+    return tuple(await patients_of(connection, known)) if known else ()
