@@ -4,18 +4,8 @@
 table of what each role may do.
 """
 
-from healthbrain.access.accounts import (
-    Account,
-    account,
-    accounts,
-    create_account,
-    disable_account,
-    enable_account,
-    set_password,
-)
-from healthbrain.access.decide import PatientsOf, decide, permitted
-from healthbrain.access.gate import Gate
-from healthbrain.access.panel import (
+from healthbrain.access.bearer import Token, issue_token, principal_of_token, revoke_token, tokens
+from healthbrain.access.care import (
     EmergencyGrant,
     break_glass,
     doctors_of,
@@ -26,7 +16,17 @@ from healthbrain.access.panel import (
     take_off_panel,
     unreviewed,
 )
+from healthbrain.access.gate import Gate
 from healthbrain.access.passwords import check_password, make_password
+from healthbrain.access.people import (
+    Account,
+    account,
+    accounts,
+    create_account,
+    disable_account,
+    enable_account,
+    set_password,
+)
 from healthbrain.access.permissions import (
     OPEN_TYPES,
     PERMISSIONS,
@@ -35,8 +35,9 @@ from healthbrain.access.permissions import (
     default_purpose,
     resource_class,
 )
+from healthbrain.access.scopes import PatientsOf, decide, permitted
 from healthbrain.access.secrets import csrf_holds, csrf_token
-from healthbrain.access.sessions import (
+from healthbrain.access.signin import (
     OpenSession,
     Session,
     declare_purpose,
@@ -48,7 +49,6 @@ from healthbrain.access.sessions import (
     sign_out,
     with_purpose,
 )
-from healthbrain.access.tokens import Token, issue_token, principal_of_token, revoke_token, tokens
 from healthbrain.access.tree import Organisation, Tree, organisations, put_organisation
 
 __all__ = [

@@ -15,10 +15,10 @@ from datetime import datetime
 from typing import TypeVar
 
 from healthbrain.access import secrets, stamps
-from healthbrain.access.decide import PatientsOf, decide, permitted
+from healthbrain.access.bearer import principal_of_token
 from healthbrain.access.permissions import Reach, ResourceClass, resource_class
-from healthbrain.access.sessions import find_session
-from healthbrain.access.tokens import principal_of_token
+from healthbrain.access.scopes import PatientsOf, decide, permitted
+from healthbrain.access.signin import find_session
 from healthbrain.access.tree import Tree, organisations
 from healthbrain.database import Connection
 from healthbrain.errors import Forbidden

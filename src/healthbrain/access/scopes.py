@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
-from healthbrain.access import panel
+from healthbrain.access import care
 from healthbrain.access.permissions import Reach, reach, resource_class
 from healthbrain.access.tree import Tree, organisations
 from healthbrain.database import Connection
@@ -71,9 +71,9 @@ async def _care(
 ) -> tuple[int, ...]:
     persons: set[str | None] = set()
     if principal.practitioner:
-        persons.update(await panel.panel(connection, principal.practitioner))
+        persons.update(await care.panel(connection, principal.practitioner))
     if far == "emergency":
-        persons.update(await panel.granted(connection, principal.account, at))
+        persons.update(await care.granted(connection, principal.account, at))
     return await _patients(connection, sorted(p for p in persons if p), patients_of)
 
 

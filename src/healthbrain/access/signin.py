@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from healthbrain.access import guard, secrets, stamps
-from healthbrain.access.accounts import account_name
 from healthbrain.access.passwords import PASSWORDS
+from healthbrain.access.people import account_name
 from healthbrain.access.permissions import allowed_purposes, default_purpose
 from healthbrain.database import Connection
 from healthbrain.errors import Forbidden, Incorrect, Unauthenticated
