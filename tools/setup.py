@@ -23,7 +23,9 @@ DEFINITIONS = ROOT / "src" / "healthbrain" / "fhir" / "r4.bin"
 
 def main() -> None:
     if sys.version_info < (3, 11):
-        sys.exit(f"HealthBrain needs Python 3.11 or newer; this is {sys.version.split()[0]}. Try `make PYTHON=python3.12 …`.")
+        sys.exit(
+            f"HealthBrain needs Python 3.11 or newer; this is {sys.version.split()[0]}. Try `make PYTHON=python3.12 …`."
+        )
     dev = "--dev" in sys.argv[1:]
     step("virtual environment", create_venv)
     step("Python packages", lambda: install_packages(dev=dev))
@@ -42,7 +44,9 @@ def step(title: str, action) -> None:
 def run(*command: str | Path) -> None:
     finished = subprocess.run([str(part) for part in command], cwd=ROOT, check=False)
     if finished.returncode:
-        sys.exit(f"setup stopped: `{' '.join(str(part) for part in command)}` failed (exit {finished.returncode}); see above")
+        sys.exit(
+            f"setup stopped: `{' '.join(str(part) for part in command)}` failed (exit {finished.returncode}); see above"
+        )
 
 
 def create_venv() -> bool:
@@ -68,7 +72,18 @@ def install_packages(*, dev: bool) -> bool:
 def install_self() -> bool:
     if (VENV / "bin" / "hb").exists():
         return False
-    run(PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--no-build-isolation", "-e", ROOT)
+    run(
+        PYTHON,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--no-build-isolation",
+        "-e",
+        ROOT,
+    )
     return True
 
 
