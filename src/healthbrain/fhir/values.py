@@ -1,17 +1,21 @@
-"""What a resource is found by: the index values extracted from it, as plain frozen data.
+"""What a resource is found by: the index values extracted from it, as plain immutable records.
 
-`fhir` extracts them (no I/O), `store` hashes and writes them. One record per resource write; see `extract`.
+`fhir` extracts them (no I/O), `store` hashes and writes them. One `IndexValues` per resource write; see `extract`.
+They are named tuples and not dataclasses because a resource yields dozens of them and a tuple is built in C.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A token search value: `system` is '' when the element has none; `text` is the display for :text."""
+class Token(NamedTuple):
+    """A token search value: `system` is '' when the element has none; `text` is the display for :text.
+
+    A CodeableConcept gives one token for each coding, and one with empty system and code for its own `text`
+    when no coding displays just that. A code of a required binding carries the system the binding gives it.
+    """
 
     param: str
     system: str
@@ -21,8 +25,7 @@ class Token:
     type_code: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """A reference search value. A literal one has `type` and `id`; an absolute or canonical one has `url`;
     a logical one has `system` and `value`."""
 
@@ -35,16 +38,14 @@ class Reference:
     value: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """A string search value as written; the store normalises (NFKC, case and accents folded)."""
 
     param: str
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class DateRange:
+class DateRange(NamedTuple):
     """A date search value as the half-open interval [low, high) in UTC that its precision covers; None = open."""
 
     param: str
@@ -52,9 +53,11 @@ class DateRange:
     high: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A number or quantity as the interval its precision covers. `system|code` are the unit; '' for plain numbers."""
+class Number(NamedTuple):
+    """A number or quantity as the interval its precision covers. `system|code` are the unit; '' for plain numbers.
+
+    An end that is open (comparator, one-sided Range) is an infinity.
+    """
 
     param: str
     low: float
@@ -65,24 +68,21 @@ class Number:
     unit: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Uri:
+class Uri(NamedTuple):
     """A uri search value."""
 
     param: str
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class Composite:
+class Composite(NamedTuple):
     """The component values of a composite parameter that stand together in one element, in component order."""
 
     param: str
     parts: tuple[Token | Reference | Text | DateRange | Number | Uri, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class IndexValues:
+class IndexValues(NamedTuple):
     """Everything a resource can be found by."""
 
     tokens: tuple[Token, ...] = ()
@@ -92,4 +92,4 @@ class IndexValues:
     numbers: tuple[Number, ...] = ()
     uris: tuple[Uri, ...] = ()
     composites: tuple[Composite, ...] = ()
-    patients: tuple[str, ...] = field(default=())  # logical ids of the patients in whose compartment it lies
+    patients: tuple[str, ...] = ()  # logical ids of the patients in whose compartment it lies

@@ -1,0 +1,151 @@
+"""FHIR JSON to Python and back without losing a digit.
+
+Decides what counts as readable: UTF-8 (a byte order mark is tolerated), one JSON object, no duplicate names, no NaN,
+nesting at most 64 deep. Decimals keep their text, since in FHIR 72.50 and 72.5 differ in precision (R4 datatypes,
+decimal). Almost all input takes the fast road: it is read, written again, and both texts are compared without
+white space. When they agree nothing was lost; when not (72.50, 1e3, escapes, a duplicate name), an exact reader
+decides.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from healthbrain.errors import Malformed
+
+MAX_DEPTH = 64
+_SPACE = b" \t\r\n"
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_ONE_KIND = bytes.maketrans(b"[]", b"{}")
+_NAME = re.compile(r"_?[A-Za-z][A-Za-z0-9]{0,63}")
+_BOM = b"\xef\xbb\xbf"
+
+
+class Decimal(float):
+    """A number that keeps the text it was written with; in every other way a float."""
+
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> Decimal:
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+    def __repr__(self) -> str:
+        return self.text
+
+    __str__ = __repr__
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return (self.text,)
+
+
+def parse(raw: bytes | str) -> dict[str, Any]:
+    """The JSON object in `raw`, numbers exact.
+
+    Raises Malformed with line and column when it is not readable.
+    """
+    data = raw.encode("utf-8", "surrogatepass") if isinstance(raw, str) else bytes(raw)
+    if data.startswith(_BOM):
+        data = data[3:]
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        value = _second_look(data, error)
+    if type(value) is not dict:
+        raise Malformed("line 1, column 1: the body must be one JSON object that starts with '{'")
+    again = orjson.dumps(value, default=_text_of)
+    if again != data and again.translate(None, _SPACE) != data.translate(None, _SPACE):
+        value = _exact(data)
+    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _deeper_than(data, value):
+        raise _too_deep()
+    return value
+
+
+def dump(resource: dict[str, Any]) -> bytes:
+    """Compact JSON; decimals as they came."""
+    return orjson.dumps(resource, default=_text_of)
+
+
+def _text_of(value: Any) -> orjson.Fragment:
+    if isinstance(value, Decimal):
+        return orjson.Fragment(value.text)
+    raise TypeError(f"a {type(value).__name__} has no place in a FHIR resource")
+
+
+def _second_look(data: bytes, error: orjson.JSONDecodeError) -> Any:
+    """Numbers beyond double are legal JSON; anything else the fast reader refuses is refused."""
+    if "infinity" in error.msg:
+        return _exact(data)
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as wrong:
+        line, column = _position(data, wrong.start)
+        raise Malformed(f"line {line}, column {column}: not UTF-8; send the text as UTF-8") from None
+    if "depth limit" in error.msg:
+        raise _too_deep() from None
+    raise Malformed(f"line {error.lineno}, column {error.colno}: not JSON: {error.msg.split(': line ')[0]}") from None
+
+
+def _position(data: bytes, offset: int) -> tuple[int, int]:
+    line = data.count(b"\n", 0, offset) + 1
+    return line, offset - data.rfind(b"\n", 0, offset)
+
+
+def _exact(data: bytes) -> Any:
+    try:
+        return json.loads(data, parse_float=_decimal, parse_int=_integer, object_pairs_hook=_object)
+    except RecursionError:
+        raise _too_deep() from None
+
+
+def _too_deep() -> Malformed:
+    return Malformed(f"the JSON is nested deeper than {MAX_DEPTH} levels; flatten it")
+
+
+def _decimal(text: str) -> float:
+    number = float(text)
+    return number if orjson.dumps(number) == text.encode() else Decimal(text)
+
+
+def _integer(text: str) -> int | float:
+    return int(text) if len(text) < 19 and text != "-0" else Decimal(text)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
+        named = f" ({twice})" if _NAME.fullmatch(twice) else ""
+        raise Malformed(f"an object has the same name twice{named}; every name may stand once in an object")
+    return found
+
+
+def _deeper_than(data: bytes, value: Any) -> bool:
+    """Whether nesting exceeds the limit: peel the innermost brackets, in C, layer by layer."""
+    brackets = data.translate(_ONE_KIND, _NOT_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        brackets = brackets.replace(b"{}", b"")
+        if not brackets:
+            return False
+    return any(depth > MAX_DEPTH for depth in _depths(value))  # too deep, or brackets inside strings
+
+
+def _depths(value: Any) -> Iterator[int]:
+    level, depth = [value], 0
+    while level:
+        level = [
+            child
+            for node in level
+            if isinstance(node, (dict, list))
+            for child in (node.values() if isinstance(node, dict) else node)
+        ]
+        depth += 1
+        yield depth
