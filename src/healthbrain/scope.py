@@ -31,12 +31,26 @@ class Principal:
     source: int | None = None  # the exchange source a system token speaks for
 
 
+# Types that tell nothing about any resident: who and where we are, what words mean, how care and numbers are defined
+# (GB/T 39725 level 1). Every signed-in reader sees them.
+OPEN_TYPES = frozenset(
+    {
+        "Organization", "OrganizationAffiliation", "Location", "Practitioner", "PractitionerRole", "HealthcareService",
+        "Endpoint",
+        "CodeSystem", "ValueSet", "ConceptMap", "NamingSystem", "TerminologyCapabilities",
+        "CapabilityStatement", "StructureDefinition", "StructureMap", "SearchParameter", "OperationDefinition",
+        "CompartmentDefinition", "ImplementationGuide", "MessageDefinition", "GraphDefinition",
+        "ActivityDefinition", "PlanDefinition", "Questionnaire", "Measure", "Library", "MedicationKnowledge",
+    }
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """Which resources an action may touch. `None` opens a dimension fully; an empty tuple closes it.
 
     A resource is visible if its owner is in `organisations` OR its patient is in `patients`; resources of the types
-    in `open_types` (organisations, practitioners, terminology) are visible to every signed-in reader.
+    in `OPEN_TYPES` (organisations, practitioners, terminology) are visible to every signed-in reader.
     """
 
     organisations: tuple[int, ...] | None

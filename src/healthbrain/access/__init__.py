@@ -28,7 +28,6 @@ from healthbrain.access.people import (
     set_password,
 )
 from healthbrain.access.permissions import (
-    OPEN_TYPES,
     PERMISSIONS,
     Permission,
     allowed_purposes,
@@ -50,6 +49,7 @@ from healthbrain.access.signin import (
     with_purpose,
 )
 from healthbrain.access.tree import Organisation, Tree, organisations, put_organisation
+from healthbrain.scope import OPEN_TYPES
 
 __all__ = [
     "OPEN_TYPES",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from healthbrain.scope import Action, Purpose, Role
+from healthbrain.scope import OPEN_TYPES, Action, Purpose, Role
 
 ResourceClass = Literal["open", "clinical", "audit", "arrival", "indicator", "administration"]
 
@@ -25,20 +25,6 @@ Reach = Literal[
     "emergency",  # care, and the persons opened by breaking the glass
     "self",  # the own person, wherever the data lie
 ]
-
-OPEN_TYPES = frozenset(
-    {
-        # who and where: level 1 of GB/T 39725
-        "Organization", "Location", "Practitioner", "PractitionerRole", "HealthcareService", "Endpoint",
-        # what words mean
-        "CodeSystem", "ValueSet", "ConceptMap", "NamingSystem", "TerminologyCapabilities",
-        # how the platform works
-        "CapabilityStatement", "StructureDefinition", "StructureMap", "SearchParameter", "OperationDefinition",
-        "CompartmentDefinition", "ImplementationGuide", "MessageDefinition", "GraphDefinition",
-        # definitions of care and of numbers
-        "ActivityDefinition", "PlanDefinition", "Questionnaire", "Measure", "Library", "MedicationKnowledge",
-    }
-)  # fmt: skip
 
 # names used beside FHIR types when something that is no resource is decided on
 _OTHER_CLASSES: dict[str, ResourceClass] = {
