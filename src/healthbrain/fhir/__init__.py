@@ -9,5 +9,6 @@
 
 from healthbrain.fhir.codec import dump, parse
 from healthbrain.fhir.definitions import Definitions, SearchParameter, definitions
+from healthbrain.fhir.validation import validate
 
-__all__ = ["Definitions", "SearchParameter", "definitions", "dump", "parse"]
+__all__ = ["Definitions", "SearchParameter", "definitions", "dump", "parse", "validate"]

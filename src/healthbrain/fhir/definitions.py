@@ -20,7 +20,7 @@ import zstandard
 from healthbrain.errors import Incorrect, Unavailable
 
 FILE = Path(__file__).with_name("r4.bin")
-FORMAT = 1
+FORMAT = 2
 _LARGEST = 64 * 1024 * 1024
 
 ParameterType = Literal["token", "reference", "string", "date", "number", "quantity", "uri", "composite", "special"]
@@ -28,10 +28,14 @@ ParameterType = Literal["token", "reference", "string", "date", "number", "quant
 
 @dataclass(frozen=True, slots=True)
 class TypeChoice:
-    """One type an element may have; `targets` are the resource types a reference may point to (empty = any)."""
+    """One type an element may have; `targets` are the resource types a reference may point to (empty = any).
+
+    `shape` names the type that describes the content: the code itself, or SimpleQuantity for a restricted Quantity.
+    """
 
     code: str
     targets: tuple[str, ...]
+    shape: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +301,7 @@ def _element(record: dict[str, Any]) -> Element:
         choice=record["choice"],
         min=record["min"],
         max=record["max"],
-        types=tuple(TypeChoice(code, tuple(targets)) for code, targets in record["types"]),
+        types=tuple(TypeChoice(code, tuple(targets), shape) for code, targets, shape in record["types"]),
         binding=Binding(*binding) if binding else None,
         modifier=record.get("isModifier", False),
         summary=record.get("isSummary", False),

@@ -85,7 +85,7 @@ def _tokens(expression: str) -> list[tuple[str, str]]:
 def _alternatives(record: dict[str, Any], name: str) -> list[tuple[str, str]]:
     """JSON key and type of each alternative of a choice element."""
     element = next(e for e in record["elements"] if e["name"] == name)
-    return [(name + code[0].upper() + code[1:], code) for code, _ in element["types"]]
+    return [(name + code[0].upper() + code[1:], code) for code, *_ in element["types"]]
 
 
 def _resolved(nodes: list[_Node], types: Types) -> list[_Node]:
@@ -95,7 +95,7 @@ def _resolved(nodes: list[_Node], types: Types) -> list[_Node]:
         if node.choice is None:
             found.append(node)
         else:
-            found += [_choose(node, code) for code, _ in node.choice["types"]]
+            found += [_choose(node, code) for code, *_ in node.choice["types"]]
     return found
 
 
@@ -171,7 +171,7 @@ class _Reader:
             if node.choice is None:
                 found += [node] if node.type.lower() == wanted.lower() else []
             else:  # code-value-date writes DateTime for dateTime, hence the comparison without case
-                found += [_choose(node, c) for c, _ in node.choice["types"] if c.lower() == wanted.lower()]
+                found += [_choose(node, c) for c, *_ in node.choice["types"] if c.lower() == wanted.lower()]
         return found
 
     def _where(self, nodes: list[_Node]) -> list[_Node]:
@@ -201,7 +201,7 @@ class _Reader:
         if element["choice"]:
             return [_Node((), node.type, bound, element, node.steps)]
         step = ("one" if element["max"] == 1 else "many", name)
-        return [_Node((*node.steps, step), code, bound) for code, _ in element["types"]]
+        return [_Node((*node.steps, step), code, bound) for code, *_ in element["types"]]
 
     def _take(self, kind: str, value: str) -> bool:
         if self.at < len(self.tokens) and self.tokens[self.at] == (kind, value):

@@ -100,19 +100,18 @@ def _element(element: Record, nested: bool) -> Record:
 
 
 def _types(element: Record, nested: bool) -> Iterator[list[Any]]:
-    """Pairs of type code and allowed target types; an empty target list means any resource."""
+    """Type code, allowed target types (empty: any resource), and the record that describes its content."""
     if reference := element.get("contentReference"):
-        yield [reference.removeprefix("#"), []]
+        yield [reference.removeprefix("#"), [], reference.removeprefix("#")]
         return
     for kind in element["type"]:
         code = _extension(kind, _FHIR_TYPE) or kind["code"]
         if nested and code in _NESTED:
             code = element["path"]
         profiles = {profile.removeprefix(_STRUCTURE) for profile in kind.get("profile", [])}
-        if special := profiles & _PROFILES_AS_TYPES:
-            code = special.pop()
+        shape = next(iter(profiles & _PROFILES_AS_TYPES), code)
         targets = sorted(profile.removeprefix(_STRUCTURE) for profile in kind.get("targetProfile", []))
-        yield [code, [] if "Resource" in targets else targets]
+        yield [code, [] if "Resource" in targets else targets, shape]
 
 
 def _extension(of: Record, url: str) -> str | None:
