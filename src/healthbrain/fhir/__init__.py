@@ -1,14 +1,29 @@
 """FHIR R4 without I/O: definitions, JSON codec, structural validation, index values.
 
-    parse(raw) -> dict            read JSON, keep decimals exact
-    dump(resource) -> bytes       write it back
-    validate(resource) -> issues  [] when it keeps the structural rules
-    extract(resource) -> IndexValues
-    definitions() -> Definitions
+    parse(raw) -> dict                  read JSON, keep decimals exact
+    dump(resource) -> bytes             write it back
+    validate(resource) -> list[Issue]   [] when it keeps the structural rules
+    extract(resource) -> IndexValues    what it can be found by
+    definitions() -> Definitions        types, search parameters, compartments
+
+Search values become intervals by the same rules as stored ones: `date_interval`, `number_interval`.
 """
 
-from healthbrain.fhir.codec import dump, parse
+from healthbrain.fhir.codec import Decimal, dump, parse
 from healthbrain.fhir.definitions import Definitions, SearchParameter, definitions
+from healthbrain.fhir.extraction import extract
+from healthbrain.fhir.intervals import date_interval, number_interval
 from healthbrain.fhir.validation import validate
 
-__all__ = ["Definitions", "SearchParameter", "definitions", "dump", "parse", "validate"]
+__all__ = [
+    "Decimal",
+    "Definitions",
+    "SearchParameter",
+    "date_interval",
+    "definitions",
+    "dump",
+    "extract",
+    "number_interval",
+    "parse",
+    "validate",
+]
