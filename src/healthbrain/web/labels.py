@@ -1,0 +1,69 @@
+"""Words for codes: roles, purposes, states, doors, kinds of things. English here, Chinese in the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from healthbrain.web.language import N_
+
+ROLES: Mapping[str, str] = {
+    "leader": N_("District leader"),
+    "cdc": N_("Disease control"),
+    "manager": N_("Hospital manager"),
+    "doctor": N_("Family doctor"),
+    "resident": N_("Resident"),
+    "administrator": N_("Administrator"),
+    "system": N_("System"),
+}
+PURPOSES: Mapping[str, str] = {
+    "TREAT": N_("Care of the patient"),
+    "ETREAT": N_("Emergency"),
+    "PUBHLTH": N_("Public health"),
+    "HOPERAT": N_("Operation of the service"),
+    "PATRQT": N_("At the person's own request"),
+    "SYSADMIN": N_("Running the platform"),
+}
+# state -> (label, look)
+STATES: Mapping[str, tuple[str, str]] = {
+    "accepted": (N_("Accepted"), "ok"),
+    "partly": (N_("Partly accepted"), "warn"),
+    "refused": (N_("Refused"), "bad"),
+    "duplicate": (N_("Duplicate"), "info"),
+    "failed": (N_("Failed on our side"), "bad"),
+    "held": (N_("Held"), "warn"),
+    "received": (N_("In work"), "info"),
+}
+STATE_ICONS: Mapping[str, str] = {
+    "accepted": "check",
+    "partly": "alert",
+    "refused": "cross",
+    "duplicate": "info",
+    "failed": "alert",
+    "held": "clock",
+    "received": "clock",
+}
+DOORS: Mapping[str, str] = {
+    "fhir": N_("FHIR interface"),
+    "ndjson": N_("NDJSON file"),
+    "hl7v2": N_("HL7 v2 message"),
+}
+KINDS: Mapping[str, str] = {
+    "municipality": N_("Municipality"),
+    "district": N_("District"),
+    "institution": N_("Institution"),
+    "team": N_("Team"),
+    "quarantine": N_("Unknown sender"),
+}
+ACTIONS: Mapping[str, str] = {
+    "C": N_("Created"),
+    "R": N_("Viewed"),
+    "U": N_("Changed"),
+    "D": N_("Deleted"),
+    "E": N_("Done"),
+}
+SEX: Mapping[str, str] = {"male": N_("Male"), "female": N_("Female"), "other": N_("Other"), "unknown": N_("Unknown")}
+THEMES: Mapping[str, str] = {
+    "light": N_("Standard view"),
+    "dark": N_("Dark view"),
+    "elder": N_("Large-type view"),
+}

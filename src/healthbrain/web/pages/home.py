@@ -1,0 +1,105 @@
+"""The start page of a role, help, and the page for when the network is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from starlette.responses import Response
+
+from healthbrain.web.language import CHINA, N_
+from healthbrain.web.screen import Crumb, show
+from healthbrain.web.visit import Visit
+
+_HOURS = (
+    (5, N_("Good night")),
+    (11, N_("Good morning")),
+    (13, N_("Good day")),
+    (18, N_("Good afternoon")),
+    (24, N_("Good evening")),
+)
+
+_FIGURES = (
+    (N_("Period"), N_("The time the figure is about; a month that is not over yet is marked.")),
+    (N_("Data as of"), N_("Everything that arrived before this moment is counted, nothing after.")),
+    (N_("Definition"), N_("How the figure is made, with its version; choose it to read formula and source clause.")),
+    (N_("Coverage"), N_("How many of the institutions that should send data have sent some in the period.")),
+    (
+        N_("Against last year / last month"),
+        N_("Difference to the same period of last year and to the period before, with arrow and sign."),
+    ),
+    (
+        N_("Not connected"),
+        N_("No data is not zero: an institution or town that sends nothing is shown as not connected."),
+    ),
+    (N_("Small numbers"), N_("Shares of few people vary by chance; the range in which the true share lies is given.")),
+)
+_STATES = (
+    ("accepted", N_("Everything in it was stored.")),
+    ("partly", N_("Some entries were stored, others refused; each refusal is listed.")),
+    ("refused", N_("Nothing was stored; the sender was told why. To be mended by the sender.")),
+    ("duplicate", N_("The same message had come before; it was confirmed again and not stored twice.")),
+    ("failed", N_("A mistake or outage on our side. The message is kept; replay it when the cause is gone.")),
+    ("held", N_("Kept and not worked on yet, for instance from an unknown sender.")),
+)
+_ROLES = (
+    (
+        "leader",
+        N_(
+            "Figures of the whole district without anybody’s identity; single residents only for a stated public-health purpose."
+        ),
+    ),
+    ("cdc", N_("The whole district for public health.")),
+    ("manager", N_("The own institution: its figures, residents, arrivals and who looked at its data.")),
+    (
+        "doctor",
+        N_(
+            "The own institution’s patients and the residents under contract, wherever their data lie; others only in an emergency, which is reviewed."
+        ),
+    ),
+    ("resident", N_("Everything about oneself, and who has looked at it.")),
+    ("administrator", N_("Accounts, sources and the running of the platform; no records without a stated purpose.")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HomePage:
+    """Context of home.html."""
+
+    greeting: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class HelpPage:
+    """Context of help.html."""
+
+    figures: Sequence[tuple[str, str]]
+    states: Sequence[tuple[str, str]]
+    roles: Sequence[tuple[str, str]]
+
+
+async def home(visit: Visit) -> Response:
+    """What this role may do."""
+    said = visit.language
+    hour = visit.at.astimezone(CHINA).hour
+    greeting = next(text for until, text in _HOURS if hour < until)
+    tree = await visit.platform.tree()
+    where = tree.name(visit.who.organisation)
+    comma, dot = ("，", " · ") if said.chinese else (", ", " · ")
+    page = HomePage(
+        f"{said.say(greeting)}{comma}{visit.who.display}",
+        dot.join(part for part in (where, said.day(visit.at), said.weekday(visit.at)) if part),
+    )
+    return show(visit, "home.html", page, crumbs=[Crumb(said.say(N_("Home")))])
+
+
+async def help_page(visit: Visit) -> Response:
+    """How to read and use the screens."""
+    crumbs = [Crumb(visit.language.say(N_("Home")), "/"), Crumb(visit.language.say(N_("Help")))]
+    return show(visit, "help.html", HelpPage(_FIGURES, _STATES, _ROLES), crumbs=crumbs)
+
+
+async def offline(visit: Visit) -> Response:
+    """What the offline worker keeps."""
+    return show(visit, "offline.html", None)

@@ -1,0 +1,183 @@
+"""From a page's context to HTML: templates, what they may call, and the frame around every page.
+
+A template sees `page` (the page's own frozen context), `shell` (the frame) and the helpers set here; nothing else, and
+an unknown name is an error. A request by htmx whose target is a block of the template gets that block alone, from the
+same context.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from healthbrain import __version__
+from healthbrain.web import charts, guard, labels
+from healthbrain.web.assets import Assets
+from healthbrain.web.language import N_, Language, Tag, language
+from healthbrain.web.visit import THEMES, Visit
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True, slots=True)
+class Crumb:
+    """One step of where-am-I; the last has no link."""
+
+    label: str
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NavItem:
+    """One workspace in the rail."""
+
+    label: str
+    url: str
+    icon: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Toast:
+    """A word on what was just done, and how to take it back."""
+
+    text: str
+    undo_url: str = ""
+    undo: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """The frame around a page."""
+
+    visit: Visit
+    nav: Sequence[NavItem]
+    crumbs: Sequence[Crumb]
+    toast: Toast | None = None
+    refresh: int = 0
+    version: str = __version__
+
+    @property
+    def current(self) -> str:
+        """Address of the workspace this page belongs to."""
+        best = [item.url for item in self.nav if _belongs(self.visit.path, item.url)]
+        return max(best, key=len, default="")
+
+
+@cache
+def assets() -> Assets:
+    """The files of this installation."""
+    return Assets()
+
+
+def nav_for(visit: Visit) -> list[NavItem]:
+    """The workspaces of a role, in the order of its work."""
+    if visit.principal is None:
+        return []
+    role = visit.principal.role
+    items = [NavItem(N_("Home"), "/", "home", N_("Where everything starts"))]
+    if role == "resident":
+        items.append(
+            NavItem(
+                N_("My health"),
+                f"/residents/{visit.principal.person}",
+                "heart",
+                N_("My own record, from all institutions"),
+            )
+        )
+        items.append(
+            NavItem(
+                N_("Who viewed my record"),
+                f"/residents/{visit.principal.person}/access",
+                "eye",
+                N_("Every look at my record, with role and purpose"),
+            )
+        )
+    if role in {"leader", "cdc", "manager", "administrator"}:
+        items.append(
+            NavItem(
+                N_("Cockpit"),
+                "/cockpit",
+                "cockpit",
+                N_("Indicators, map, trends and alerts; down to single institutions"),
+            )
+        )
+        items.append(
+            NavItem(
+                N_("Indicators"),
+                "/measures",
+                "measure",
+                N_("What each figure means, where it comes from, all its values"),
+            )
+        )
+    if role in {"cdc", "manager", "doctor"}:
+        items.append(NavItem(N_("Residents"), "/residents", "people", N_("Find a resident and see the whole record")))
+    if role in {"cdc", "manager", "administrator"}:
+        items.append(NavItem(N_("Arrivals"), "/arrivals", "inbox", N_("What came from whom, what was refused and why")))
+        items.append(NavItem(N_("Sources"), "/sources", "source", N_("The systems that send us data")))
+    if role == "administrator":
+        items.append(
+            NavItem(N_("Administration"), "/admin", "admin", N_("Accounts, tokens, organisations and the audit log"))
+        )
+    items.append(NavItem(N_("Help"), "/help", "help", N_("Keyboard, terms, how to read the figures")))
+    return items
+
+
+def show(
+    visit: Visit,
+    template: str,
+    page: Any,
+    *,
+    crumbs: Sequence[Crumb] = (),
+    toast: Toast | None = None,
+    refresh: int = 0,
+    status: int = 200,
+) -> HTMLResponse:
+    """The page (or the block that htmx asked for) as a response."""
+    shell = Shell(visit, nav_for(visit), crumbs, toast, refresh)
+    found = _environment(visit.language.tag).get_template(template)
+    values = {"page": page, "shell": shell}
+    block = visit.request.headers.get("hx-target", "").replace("-", "_")
+    if visit.request.headers.get("hx-request") and block in found.blocks:
+        html = "".join(found.blocks[block](found.new_context(values)))
+    else:
+        html = found.render(values)
+    response = HTMLResponse(html, status, headers={"vary": "HX-Request, HX-Target, Cookie"})
+    guard.protect(response)
+    return response
+
+
+@lru_cache(maxsize=4)
+def _environment(tag: Tag) -> Environment:
+    said: Language = language(tag)
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    environment.install_gettext_callables(said.say, said.count, newstyle=True)  # type: ignore[attr-defined]  # added by the i18n extension
+    environment.globals.update(
+        asset=assets().url,
+        labels=labels,
+        say=said.say,
+        spark=charts.spark,
+        THEMES=THEMES,
+        L=said,
+    )
+    environment.filters["json"] = lambda value: orjson.dumps(value).decode()
+    environment.globals["ui"] = environment.get_template("parts.html").module
+    return environment
+
+
+def _belongs(path: str, url: str) -> bool:
+    return path == url or (url != "/" and path.startswith(f"{url}/"))
