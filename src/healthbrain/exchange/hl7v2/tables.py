@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from healthbrain.errors import Fault
 
 _FIELD = re.compile(r"([A-Z][A-Z0-9]{2})-(\d{1,2})(?:\.(\d{1,2}))?")
+Mode = Literal["replace", "merge", "fill"]
 _RULES: Final = frozenset({"", "required", "once", "skip", "default"})
 _ELEMENT = re.compile(r"[a-z][A-Za-z]*(\[x\]|(\.[a-z][A-Za-z]*)*(\[\])?)")
 
@@ -59,6 +60,7 @@ class Structure:
     needs: tuple[str, ...]  # segments and resources without which the message is refused
     set: Mapping[str, Mapping[str, Any]]  # what the event itself says
     once: Mapping[str, Mapping[str, Any]]  # the same, only when the resource is new
+    modes: Mapping[str, Mode]  # how each resource type meets what is already stored
     future: frozenset[str]  # fields that may lie in the future
 
 
@@ -128,7 +130,9 @@ def load(folder: Traversable, functions: Mapping[str, Callable[..., Any]] | None
         if entry.name.endswith(".csv")
     }
     found = Tables(
-        structures={name: _structure(name, entry, made) for name, entry in messages["structures"].items()},
+        structures={
+            name: _structure(name, entry, made, messages["modes"]) for name, entry in messages["structures"].items()
+        },
         resources=made,
         depths=messages["depths"],
         types=messages["types"],
@@ -193,7 +197,10 @@ def _rows(entry: Traversable, functions: Mapping[str, Callable[..., Any]]) -> It
         )  # fmt: skip
 
 
-def _structure(name: str, entry: Mapping[str, Any], made: Mapping[str, Any]) -> Structure:
+def _structure(name: str, entry: Mapping[str, Any], made: Mapping[str, Any], modes: Mapping[str, Mode]) -> Structure:
+    chosen = {**modes, **entry.get("modes", {})}
+    if wrong := set(chosen.values()) - {"replace", "merge", "fill"}:
+        raise Fault(f"messages.json: {name}: there is no mode {', '.join(sorted(wrong))}")
     for parts in entry["parts"].values():
         for part in parts:
             if part != "note" and part not in made:
@@ -204,6 +211,7 @@ def _structure(name: str, entry: Mapping[str, Any], made: Mapping[str, Any]) -> 
         needs=tuple(entry.get("needs", ())),
         set=entry.get("set", {}),
         once=entry.get("once", {}),
+        modes=chosen,
         future=frozenset(entry.get("future", ())),
     )
 

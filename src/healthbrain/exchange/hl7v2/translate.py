@@ -16,7 +16,7 @@ from healthbrain.errors import Issue, Unsupported
 from healthbrain.exchange.hl7v2.functions import FUNCTIONS
 from healthbrain.exchange.hl7v2.message import Message, Segment
 from healthbrain.exchange.hl7v2.panels import gather_panels
-from healthbrain.exchange.hl7v2.tables import Row, Tables, tables
+from healthbrain.exchange.hl7v2.tables import Mode, Row, Tables, tables
 from healthbrain.exchange.hl7v2.work import Call, Draft, Work, values_of
 from healthbrain.exchange.sender import Sender
 
@@ -26,12 +26,13 @@ _ENVELOPE = frozenset({"MSH", "SFT", "UAC", "EVN", "ORC", "MSA", "NK1", "RXR", "
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """One resource of a message. `once` holds elements that only a new resource gets."""
+    """One resource of a message. `once` holds elements that only a new resource gets; `mode` is explained in `door`."""
 
     type: str
     id: str
     resource: dict[str, Any]
     once: dict[str, Any]
+    mode: Mode = "merge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def translate(message: Message, sender: Sender, *, at: datetime, by: Tables | No
     kept = gather_panels([draft for draft in work.drafts if not draft.skipped], by)
     for draft in kept:  # only now is it known which members were kept
         _fill_members(work, draft)
-    return Translation(tuple(_made(kept)), tuple(work.issues))
+    return Translation(tuple(_made(kept, structure.modes)), tuple(work.issues))
 
 
 def _walk(work: Work) -> None:
@@ -227,7 +228,7 @@ def _check_merge(work: Work) -> None:
             work.issue("error", "business-rule", f"{draft.segment.place}-1", "a patient can't be merged into itself")
 
 
-def _made(drafts: list[Draft]) -> list[Made]:
+def _made(drafts: list[Draft], modes: Mapping[str, Mode]) -> list[Made]:
     """One resource per id: what a message says twice (a patient before each group) is said once."""
     found: dict[tuple[str, str], Made] = {}
     for draft in drafts:
@@ -236,5 +237,5 @@ def _made(drafts: list[Draft]) -> list[Made]:
             for element, value in draft.resource.items():
                 found[key].resource.setdefault(element, value)
         else:
-            found[key] = Made(draft.type, draft.id, draft.resource, draft.once)
+            found[key] = Made(draft.type, draft.id, draft.resource, draft.once, modes.get(draft.type, "merge"))
     return list(found.values())
