@@ -65,7 +65,8 @@ def parse(raw: bytes | str) -> dict[str, Any]:
         value = _exact(data)
     if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _deeper_than(data, value):
         raise _too_deep()
-    return value
+    found: dict[str, Any] = value
+    return found
 
 
 def dump(resource: dict[str, Any]) -> bytes:
@@ -121,8 +122,8 @@ def _integer(text: str) -> int | float:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
         named = f" ({twice})" if _NAME.fullmatch(twice) else ""
         raise Malformed(f"an object has the same name twice{named}; every name may stand once in an object")
     return found

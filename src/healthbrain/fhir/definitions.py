@@ -95,7 +95,7 @@ class Type:
 
 
 @dataclass(frozen=True, slots=True)
-class Path:
+class ValuePath:
     """Where a parameter's values lie: compiled steps (see fhir.compile.paths), their type, a required binding."""
 
     steps: tuple[tuple[Any, ...], ...]
@@ -109,7 +109,7 @@ class Component:
 
     code: str
     type: ParameterType
-    paths: tuple[tuple[Path, ...], ...]
+    paths: tuple[tuple[ValuePath, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class SearchParameter:
     url: str
     expression: str
     targets: tuple[str, ...]
-    paths: tuple[Path, ...]
+    paths: tuple[ValuePath, ...]
     components: tuple[Component, ...]
 
     @property
@@ -158,7 +158,9 @@ class Definitions:
         try:
             return self._numbers[name]
         except KeyError:
-            raise Incorrect("there is no resource type of this name in FHIR R4; names are written as in Patient") from None
+            raise Incorrect(
+                "there is no resource type of this name in FHIR R4; names are written as in Patient"
+            ) from None
 
     def type_name(self, number: int) -> str:
         """The resource type with this number."""
@@ -174,6 +176,11 @@ class Definitions:
         if found is None:
             found = self._types[name] = _type(name, self._data["types"][name])
         return found
+
+    @property
+    def type_names(self) -> tuple[str, ...]:
+        """Names of all types with elements: resources (abstract ones too), complex types, nested elements."""
+        return tuple(self._data["types"])
 
     def codes(self, value_set: str) -> Mapping[str, tuple[str, ...]] | None:
         """System -> codes of a required value set; None when it is open."""
@@ -309,5 +316,5 @@ def _element(record: dict[str, Any]) -> Element:
     )
 
 
-def _paths(records: list[Any]) -> tuple[Path, ...]:
-    return tuple(Path(tuple(tuple(step) for step in steps), type_, binding) for steps, type_, binding in records)
+def _paths(records: list[Any]) -> tuple[ValuePath, ...]:
+    return tuple(ValuePath(tuple(tuple(step) for step in steps), type_, binding) for steps, type_, binding in records)

@@ -14,8 +14,8 @@ from itertools import product
 from typing import Any
 
 from healthbrain.fhir import reference
-from healthbrain.fhir.definitions import Component, Definitions, Path, SearchParameter, definitions
-from healthbrain.fhir.indexing import CONVERTERS, Convert, Found, code_with_system, references_to
+from healthbrain.fhir.definitions import Component, Definitions, SearchParameter, ValuePath, definitions
+from healthbrain.fhir.indexing import CONVERTERS, Convert, Found, code_with_system, references_to, resource_of
 from healthbrain.fhir.values import Composite, IndexValues
 
 Visit = Callable[[Any, Found], None]
@@ -32,12 +32,16 @@ _LISTS = {
 }
 
 
+_Parts = tuple[tuple[Component, tuple[ValuePath, ...]], ...]
+_new = tuple.__new__
+
+
 @dataclass(slots=True)
 class _Place:
     """A node of the tree: what is taken here, and where steps lead on to."""
 
     takes: dict[tuple[str, str, str], list[str]] = field(default_factory=dict)  # (type, element, binding) -> params
-    composites: list[tuple[str, tuple[tuple[Component, tuple[Path, ...]], ...]]] = field(default_factory=list)
+    composites: list[tuple[str, _Parts]] = field(default_factory=list)
     steps: dict[Step, _Place] = field(default_factory=dict)
 
     def at(self, steps: tuple[Step, ...]) -> _Place:
@@ -87,7 +91,8 @@ def _enter(root: _Place, parameter: SearchParameter) -> None:
             parts = tuple((component, component.paths[index]) for component in parameter.components)
             place.composites.append((parameter.code, parts))
         else:
-            place.takes.setdefault((parameter.type, path.type, path.binding), []).append(parameter.code)
+            kind = path.type if path.type != "Resource" or not parameter.targets else parameter.targets[0]
+            place.takes.setdefault((parameter.type, kind, path.binding), []).append(parameter.code)
 
 
 class _Compiler:
@@ -162,7 +167,9 @@ class _Compiler:
             convert = self._converter(kind, element, binding)
             if convert is not None:
                 visits.append(_take(convert, tuple(codes)))
-        return visits + [self._composite(code, parts) for code, parts in place.composites]
+        if place.composites:
+            visits.append(self._composites(place.composites))
+        return visits
 
     def _converter(self, kind: str, element: str, binding: str) -> Convert | None:
         if element == "Reference":
@@ -171,6 +178,8 @@ class _Compiler:
             return self._extension_value(kind)
         if element == "code" and binding and (codes := self.known.codes(binding)):
             return code_with_system({code: system for system, listed in codes.items() for code in listed})
+        if self.known.is_resource(element):
+            return resource_of(element)
         return CONVERTERS.get((kind, element))
 
     def _extension_value(self, kind: str) -> Convert:
@@ -216,37 +225,56 @@ class _Compiler:
 
         return visit
 
-    def _composite(self, code: str, parts: tuple[tuple[Component, tuple[Path, ...]], ...]) -> Visit:
-        readers = [(self._part(component, paths), _LISTS[component.type]) for component, paths in parts]
-        last = _first_keys(parts[-1][1])
+    def _composites(self, composites: list[tuple[str, _Parts]]) -> Visit:
+        """All composites of one place. Parts that several have in common are read once."""
+        readers: list[tuple[Visit, str]] = []
+        known: dict[tuple[str, tuple[ValuePath, ...]], int] = {}
+        plans: dict[str | None, list[tuple[str, list[int]]]] = {}  # by a key that must be there
+        for code, parts in composites:
+            columns = []
+            for component, paths in parts:
+                if (component.type, paths) not in known:
+                    known[component.type, paths] = len(readers)
+                    readers.append((self._part(component, paths), _LISTS[component.type]))
+                columns.append(known[component.type, paths])
+            for key in _first_keys(parts[-1][1]):
+                plans.setdefault(key, []).append((code, columns))
 
         def visit(value: Any, found: Found) -> None:
-            if last is not None and last.isdisjoint(value):
-                return
-            columns = []
-            for reader, kind in readers:
-                scratch = Found(found.resource)
-                reader(value, scratch)
-                column = getattr(scratch, kind)
-                if not column:
-                    return
-                columns.append(column)
-            for combination in product(*columns):
-                found.composites.append(Composite(code, combination))
+            read: dict[int, list[Any]] = {}
+            for key in plans:
+                if key is None or key in value:
+                    for code, columns in plans[key]:
+                        for number in columns:
+                            if number not in read:
+                                read[number] = _column(readers[number], value, found)
+                        for combination in product(*[read[number] for number in columns]):
+                            found.composites.append(_new(Composite, (code, combination)))
 
         return visit
 
-    def _part(self, component: Component, paths: tuple[Path, ...]) -> Visit:
+    def _part(self, component: Component, paths: tuple[ValuePath, ...]) -> Visit:
         place = _Place()
         for path in paths:
-            place.at(path.steps).takes.setdefault((component.type, path.type, path.binding), []).append(component.code)
+            place.at(path.steps).takes.setdefault((component.type, path.type, path.binding), []).append("")
         return self.object(place)
 
 
-def _first_keys(paths: tuple[Path, ...]) -> frozenset[str] | None:
-    """The keys one of which must be there for the paths to find anything; None when that is not simple."""
-    firsts = [path.steps[0] for path in paths]
-    return frozenset(step[1] for step in firsts) if all(step[0] in {"one", "many"} for step in firsts) else None
+def _first_keys(paths: tuple[ValuePath, ...]) -> list[str | None]:
+    """The keys one of which must be there for the paths to find anything; None when that is not simple.
+
+    A choice element has one value, so at most one of several keys is there.
+    """
+    firsts = dict.fromkeys(path.steps[0] for path in paths)
+    return [step[1] for step in firsts] if all(step[0] in {"one", "many"} for step in firsts) else [None]
+
+
+def _column(reader: tuple[Visit, str], value: Any, found: Found) -> list[Any]:
+    """The values of one part of a composite."""
+    scratch = Found(found.resource)
+    reader[0](value, scratch)
+    column: list[Any] = getattr(scratch, reader[1])
+    return column
 
 
 def _take(convert: Convert, params: tuple[str, ...]) -> Visit:

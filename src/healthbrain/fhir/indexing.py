@@ -52,12 +52,14 @@ def _coding(value: dict[str, Any], params: Params, found: Found) -> None:
 
 def _concept(value: dict[str, Any], params: Params, found: Found) -> None:
     text = value.get("text", "")
+    append = found.tokens.append
     for coding in value.get("coding", ()):
         get = coding.get
-        display = get("display", "")
+        system, code, display = get("system", ""), get("code", ""), get("display", "")
         if display == text:
             text = ""
-        _token(params, found, get("system", ""), get("code", ""), display)
+        for param in params:
+            append(_new(Token, (param, system, code, display, "", "")))
     if text:
         _token(params, found, "", "", text)
 
@@ -71,7 +73,8 @@ def _identifier(value: dict[str, Any], params: Params, found: Found) -> None:
         _token(params, found, system, code, "")
         return
     text = kind.get("text", "")
-    for coding in kind.get("coding") or ({},):
+    codings: list[dict[str, str]] = kind.get("coding") or [{}]
+    for coding in codings:
         for param in params:
             kind_of = coding.get("system", ""), coding.get("code", "")
             found.tokens.append(_new(Token, (param, system, code, text or coding.get("display", ""), *kind_of)))
@@ -145,6 +148,16 @@ def _canonical(value: str, params: Params, found: Found) -> None:
 def _resource(value: dict[str, Any], params: Params, found: Found) -> None:
     for param in params:
         found.references.append(Reference(param, value.get("resourceType", ""), value.get("id", "")))
+
+
+def resource_of(wanted: str) -> Convert:
+    """A resource held inside (the first entry of a document or message Bundle), if it is of the type."""
+
+    def convert(value: dict[str, Any], params: Params, found: Found) -> None:
+        if value.get("resourceType") == wanted:
+            _resource(value, params, found)
+
+    return convert
 
 
 def _attachment_reference(value: dict[str, Any], params: Params, found: Found) -> None:

@@ -6,12 +6,10 @@ users type. Dates without a time zone are read in UTC unless a zone is given. In
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
+from math import isfinite
 from typing import NamedTuple
-
-from healthbrain.fhir.codec import Decimal
 
 
 class DateInterval(NamedTuple):
@@ -28,11 +26,12 @@ class NumberInterval(NamedTuple):
     high: float
 
 
+_new = tuple.__new__
 _SECOND = timedelta(seconds=1)
+_MINUTE = timedelta(minutes=1)
 _STEPS = tuple(timedelta(microseconds=10 ** (6 - min(digits, 6))) for digits in range(20))
 _HALVES = tuple(0.5 * 10.0**-digits for digits in range(300))
 _FRACTION = re.compile(r"\.(\d+)")
-_ZONED = re.compile(r"(Z|[+-]\d\d:\d\d)$")
 
 
 def date_interval(text: str, zone: tzinfo = UTC) -> DateInterval:
@@ -59,24 +58,30 @@ def _span(start: datetime, year: int, month: int) -> DateInterval:
 
 
 def _moment(text: str, zone: tzinfo) -> DateInterval:
-    leap = text[17:19] == "60"
-    moment = datetime.fromisoformat(f"{text[:17]}59{text[19:]}" if leap else text)
+    if text[17:19] == "60":  # a leap second lies at the start of the next minute
+        interval = _moment(f"{text[:17]}59{text[19:]}", zone)
+        return DateInterval(
+            interval.low and _later(interval.low, _SECOND), interval.high and _later(interval.high, _SECOND)
+        )
+    moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=zone)
-    if len(text) > 19 and text[19] == ".":
+    if text[19:20] == ".":
         match = _FRACTION.match(text, 19)
-        step = _STEPS[min(len(match[1]), 19)] if match else _SECOND
-    else:
-        step = _SECOND if text[16:17] == ":" else timedelta(minutes=1)
-    return _from(moment + _SECOND if leap else moment, step)
+        return _from(moment, _STEPS[min(len(match[1]), 19)] if match else _SECOND)
+    return _from(moment, _SECOND if text[16:17] == ":" else _MINUTE)
 
 
 def _from(start: datetime, step: timedelta) -> DateInterval:
+    low = _utc(start)
+    return _new(DateInterval, (low, _later(low or start, step)))
+
+
+def _later(moment: datetime, step: timedelta) -> datetime | None:
     try:
-        end: datetime | None = start + step
+        return moment + step
     except OverflowError:
-        end = None
-    return DateInterval(_utc(start), end and _utc(end))
+        return None
 
 
 def _utc(moment: datetime) -> datetime | None:
@@ -96,16 +101,17 @@ def number_interval(value: float | int | str) -> NumberInterval:
     """
     if type(value) is int:
         return NumberInterval(value - 0.5, value + 0.5)
-    text = value if type(value) is str else value.text if type(value) is Decimal else repr(value)
-    number = float(text)
-    if not math.isfinite(number):
+    text = value if type(value) is str else repr(value)
+    number = float(value)
+    point = text.find(".")
+    digits = len(text) - point - 1 if point >= 0 else 0
+    if "e" in text or "E" in text:
+        mantissa, _, exponent = text.lower().partition("e")
+        digits = (len(mantissa) - point - 1 if point >= 0 else 0) + 1 - int(exponent)
+    if not isfinite(number):
         return NumberInterval(number, number)
-    mantissa, _, exponent = text.lower().partition("e")
-    digits = len(mantissa) - mantissa.find(".") - 1 if "." in mantissa else 0
-    if exponent:
-        digits += 1 - int(exponent)
     if 0 <= digits < 300:
         half = _HALVES[digits]
-        return NumberInterval(round(number - half, digits + 1), round(number + half, digits + 1))
+        return _new(NumberInterval, (round(number - half, digits + 1), round(number + half, digits + 1)))
     half = 0.5 * 10.0**-digits if -300 < digits < 0 else 0.0
     return NumberInterval(number - half, number + half)

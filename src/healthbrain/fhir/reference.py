@@ -16,7 +16,9 @@ Form = Literal["relative", "absolute", "urn", "local", "conditional", "wrong"]
 
 _ID = r"[A-Za-z0-9\-.]{1,64}"
 _REST = re.compile(rf"(?:(https?://[^\s?#]+)/)?([A-Z][A-Za-z]+)/({_ID})(?:/_history/({_ID}))?")
-_URN = re.compile(r"urn:(?:uuid:[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|oid:[0-2](?:\.(?:0|[1-9][0-9]*))+)")
+_URN = re.compile(
+    r"urn:(?:uuid:[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|oid:[0-2](?:\.(?:0|[1-9][0-9]*))+)"
+)
 _CONDITIONAL = re.compile(r"([A-Z][A-Za-z]+)\?(?:identifier=(?:([^\s|&]*)(?:\||%7C))?([^\s|&]+)|\S+)")
 _LOCAL = re.compile(rf"#(?:{_ID})?")
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:\S+")

@@ -8,13 +8,15 @@ extensibility, narrative, resource (contained). Readings of unclear points: docs
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
 from healthbrain.errors import Issue
+from healthbrain.fhir.checks import Object
 from healthbrain.fhir.definitions import definitions
 from healthbrain.fhir.findings import SINGLE, Enough, Findings, Place
-from healthbrain.fhir.shapes import Object, Shapes
+from healthbrain.fhir.shapes import Shapes
 
 
 def validate(resource: dict[str, Any], type: str | None = None) -> list[Issue]:
@@ -30,11 +32,9 @@ def validate(resource: dict[str, Any], type: str | None = None) -> list[Issue]:
     if type is not None and found != type and isinstance(found, str):
         findings.add("invalid", (None, type, SINGLE), f"the resourceType must be {type} here")
         return findings.issues
-    place: Place = (None, found if definitions().is_resource(found) else "Resource", SINGLE)
-    try:
-        _resource(resource, place, findings)
-    except Enough:
-        pass
+    name = found if isinstance(found, str) and definitions().is_resource(found) else "Resource"
+    with suppress(Enough):
+        _resource(resource, (None, name, SINGLE), findings)
     return findings.issues
 
 
@@ -49,11 +49,10 @@ def _resource(value: Any, place: Place, findings: Findings) -> None:
         findings.add("structure", place, "must be a resource: a JSON object with resourceType")
         return
     name = value.get("resourceType")
-    if not definitions().is_resource(name):
+    if not isinstance(name, str) or not definitions().is_resource(name):
         text = "must be the name of a FHIR R4 resource type, such as Patient" if name is not None else "is missing"
         findings.at("structure" if name is not None else "required", place, "resourceType", text)
         return
-    assert isinstance(name, str)  # only strings name a resource
     if place[1] == "contained":
         _contained_resource(value, name, place, findings)
     elif name == "Bundle":

@@ -76,7 +76,10 @@ class Uri(NamedTuple):
 
 
 class Composite(NamedTuple):
-    """The component values of a composite parameter that stand together in one element, in component order."""
+    """The component values of a composite parameter that stand together in one element, in component order.
+
+    The parts' own `param` is empty: their place tells which component they are.
+    """
 
     param: str
     parts: tuple[Token | Reference | Text | DateRange | Number | Uri, ...]

@@ -10,20 +10,22 @@ from __future__ import annotations
 from xml.parsers import expat
 
 _NAMESPACE = "http://www.w3.org/1999/xhtml"
-_ELEMENTS = frozenset(
-    f"{_NAMESPACE} {name}"
-    for name in (
-        "a abbr acronym b big blockquote br caption cite code col colgroup dd dfn div dl dt em h1 h2 h3 h4 h5 h6 hr i"
-        " img li ol p pre q samp small span strong sub sup table tbody td tfoot th thead tr tt ul var"
-    ).split()
+
+
+def _names(text: str, prefix: str = "") -> frozenset[str]:
+    return frozenset(prefix + name for name in text.split())
+
+
+_ELEMENTS = _names(
+    "a abbr acronym b big blockquote br caption cite code col colgroup dd dfn div dl dt em h1 h2 h3 h4 h5 h6 hr i"
+    " img li ol p pre q samp small span strong sub sup table tbody td tfoot th thead tr tt ul var",
+    f"{_NAMESPACE} ",
 )
-_ATTRIBUTES = frozenset(
-    (
-        "abbr accesskey align alt axis bgcolor border cellhalign cellpadding cellspacing cellvalign char charoff charset"
-        " cite class colspan compact coords dir frame headers height href hreflang hspace id lang longdesc name nowrap"
-        " rel rev rowspan rules scope shape span src start style summary tabindex title type valign value vspace width"
-    ).split()
-) | {"http://www.w3.org/XML/1998/namespace lang", "http://www.w3.org/XML/1998/namespace space"}
+_ATTRIBUTES = _names(
+    "abbr accesskey align alt axis bgcolor border cellhalign cellpadding cellspacing cellvalign char charoff charset"
+    " cite class colspan compact coords dir frame headers height href hreflang hspace id lang longdesc name nowrap"
+    " rel rev rowspan rules scope shape span src start style summary tabindex title type valign value vspace width"
+) | _names("lang space", "http://www.w3.org/XML/1998/namespace ")
 _ADDRESSES = ("href", "src", "cite", "longdesc")
 _RUNS_CODE = ("javascript:", "vbscript:", "data:text")
 _ROOT = f"{_NAMESPACE} div"
@@ -80,8 +82,12 @@ def fault(div: object) -> str | None:
     try:
         parser.Parse(div.encode("utf-8", "replace"), True)
     except _Refused as refused:
-        return f"has {refused}; use the subset of FHIR narratives" if "is not <div" not in str(refused) else str(refused)
+        return (
+            f"has {refused}; use the subset of FHIR narratives" if "is not <div" not in str(refused) else str(refused)
+        )
     except expat.ExpatError as error:
         kind = expat.ErrorString(error.code) or "wrong"
-        return f"is not well-formed XHTML (line {error.lineno}, column {error.offset + 1}: {kind}); write é not &eacute;"
+        return (
+            f"is not well-formed XHTML (line {error.lineno}, column {error.offset + 1}: {kind}); write é not &eacute;"
+        )
     return None if reader.visible else "has nothing to see; leave text out or say something"

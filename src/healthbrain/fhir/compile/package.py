@@ -78,9 +78,8 @@ def _members(data: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
         for member in archive:
             folder, _, name = member.name.rpartition("/")
             kind = name.partition("-")[0]
-            if folder == "package" and kind in _WANTED and name.endswith(".json"):
-                content = archive.extractfile(member)
-                assert content is not None  # a regular file by its name
+            wanted = folder == "package" and kind in _WANTED and name.endswith(".json")
+            if wanted and (content := archive.extractfile(member)):
                 found[name] = kind, orjson.loads(content.read())
     for name in sorted(found):
         yield found[name]

@@ -77,7 +77,9 @@ def _tokens(expression: str) -> list[tuple[str, str]]:
         if not match:
             raise ValueError(f"cannot read the expression {expression!r} at {at}")
         kinds = ("name", "text", "number", "sign")
-        found.append(next((kind, value) for kind, value in zip(kinds, match.groups(), strict=True) if value is not None))
+        found.append(
+            next((kind, value) for kind, value in zip(kinds, match.groups(), strict=True) if value is not None)
+        )
         at = match.end()
     return found
 
@@ -95,13 +97,12 @@ def _resolved(nodes: list[_Node], types: Types) -> list[_Node]:
         if node.choice is None:
             found.append(node)
         else:
-            found += [_choose(node, code) for code, *_ in node.choice["types"]]
+            found += [_choose(node, node.choice, code) for code, *_ in node.choice["types"]]
     return found
 
 
-def _choose(node: _Node, code: str) -> _Node:
-    assert node.choice is not None  # called for choice nodes only
-    key = node.choice["name"] + code[0].upper() + code[1:]
+def _choose(node: _Node, choice: dict[str, Any], code: str) -> _Node:
+    key = choice["name"] + code[0].upper() + code[1:]
     return replace(node, steps=(*node.context, ("one", key), *node.steps), type=code, choice=None, context=())
 
 
@@ -171,7 +172,9 @@ class _Reader:
             if node.choice is None:
                 found += [node] if node.type.lower() == wanted.lower() else []
             else:  # code-value-date writes DateTime for dateTime, hence the comparison without case
-                found += [_choose(node, c) for c, *_ in node.choice["types"] if c.lower() == wanted.lower()]
+                found += [
+                    _choose(node, node.choice, c) for c, *_ in node.choice["types"] if c.lower() == wanted.lower()
+                ]
         return found
 
     def _where(self, nodes: list[_Node]) -> list[_Node]:

@@ -86,9 +86,8 @@ def _element(element: Record, nested: bool) -> Record:
         "max": None if element["max"] == "*" else int(element["max"]),
         "types": list(_types(element, nested)),
     }
-    if binding := element.get("binding"):
-        if value_set := binding.get("valueSet"):
-            record["binding"] = [binding["strength"], value_set.partition("|")[0]]
+    if (binding := element.get("binding")) and (value_set := binding.get("valueSet")):
+        record["binding"] = [binding["strength"], value_set.partition("|")[0]]
     for flag in ("isModifier", "isSummary"):
         if element.get(flag):
             record[flag] = True
