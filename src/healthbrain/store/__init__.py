@@ -1,1 +1,35 @@
+"""FHIR resources on PostgreSQL: write, read, search, history, bundles and the change feed.
 
+    Store()                                  stateless; every call takes a connection
+    store.write / bundle                     in the caller's transaction
+    store.read / vread / history / search / everything
+    changes(connection, after) / latest      the change feed, in one order for every consumer
+    patient_key(id)                          the number by which a patient's resources are found
+
+The only room that speaks SQL to the resource tables. Shape and reasons: docs/decisions/0003-store-shape.md, 0004.
+"""
+
+from healthbrain.store.bundles import LARGEST_BUNDLE, searchset
+from healthbrain.store.changes import START, Change, Position, changes, latest, prune
+from healthbrain.store.keys import patient_key
+from healthbrain.store.store import Store
+from healthbrain.store.values import Observer, Page, Stored, Write, WriteContext, Written
+
+__all__ = [
+    "LARGEST_BUNDLE",
+    "START",
+    "Change",
+    "Observer",
+    "Page",
+    "Position",
+    "Store",
+    "Stored",
+    "Write",
+    "WriteContext",
+    "Written",
+    "changes",
+    "latest",
+    "patient_key",
+    "prune",
+    "searchset",
+]

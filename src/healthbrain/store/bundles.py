@@ -1,0 +1,444 @@
+"""Transaction and batch Bundles: many interactions in one request (R4 http, 3.1.0.11).
+
+A transaction happens as a whole or not at all, in the order DELETE, POST, PUT, GET; a batch entry happens or fails
+for itself. References to other entries (by fullUrl), and conditional references (Patient?identifier=...), are
+resolved before writing. Every error names the entry: Bundle.entry[3].
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+import psycopg
+
+from healthbrain.database import Connection
+from healthbrain.errors import (
+    HealthBrainError,
+    Incorrect,
+    Invalid,
+    Issue,
+    NotFound,
+    PreconditionFailed,
+    TooLarge,
+    Unsupported,
+    http_status,
+    operation_outcome,
+)
+from healthbrain.fhir import definitions
+from healthbrain.store import reading, searching
+from healthbrain.store.values import Observer, Page, Stored, Write, WriteContext, Written
+from healthbrain.store.writing import write
+
+LARGEST_BUNDLE = 10_000
+_ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
+_ETAG = re.compile(r'(?:W/)?"?(\d{1,9})"?')
+
+_Search = Callable[[str, Sequence[tuple[str, str]]], Awaitable[Page]]
+
+
+@dataclass(slots=True)
+class Entry:
+    """One interaction of a bundle."""
+
+    number: int
+    method: str
+    type: str
+    id: str
+    query: list[tuple[str, str]]
+    resource: dict[str, Any] | None
+    full_url: str
+    if_match: int | None
+    if_none_exist: list[tuple[str, str]]
+    rest: str = ""  # what follows the id in the url of a GET
+    existing: Stored | None = None  # a conditional create found this: nothing to do
+
+    @property
+    def place(self) -> str:
+        return f"Bundle.entry[{self.number}]"
+
+    @property
+    def target(self) -> str:
+        return f"{self.type}/{self.id}"
+
+
+async def process(
+    connection: Connection,
+    bundle: dict[str, Any],
+    context: WriteContext,
+    *,
+    observers: Sequence[Observer] = (),
+    largest: int = LARGEST_BUNDLE,
+) -> dict[str, Any]:
+    """Do what a Bundle asks; the response Bundle has one entry for each. The caller owns the transaction.
+
+    Raises for a transaction the first reason it cannot be done, with every finding as an issue; a batch always answers.
+    """
+    kind = bundle.get("type")
+    if bundle.get("resourceType") != "Bundle" or kind not in {"transaction", "batch"}:
+        raise Incorrect("a Bundle of type transaction or batch is expected")
+    entries = bundle.get("entry", [])
+    if not isinstance(entries, list):
+        raise Incorrect("Bundle.entry: is not a list")
+    if len(entries) > largest:
+        raise TooLarge(
+            f"Bundle.entry: {len(entries)} entries are more than the {largest} taken at once; send several bundles"
+        )
+    if kind == "batch":
+        return await _batch(connection, entries, context, observers)
+    return _response("transaction-response", await _transaction(connection, entries, context, observers))
+
+
+async def _transaction(
+    connection: Connection, raw: Sequence[Any], context: WriteContext, observers: Sequence[Observer]
+) -> list[dict[str, Any]]:
+    entries = _read_all(raw)
+    search = _searcher(connection, context)
+    for entry in entries:
+        await _resolve_target(entry, search)
+    names = _names(entries)
+    _refuse_duplicates(entries)
+    await _rewrite_all(entries, names, search)
+    doing = sorted(
+        (e for e in entries if e.method not in {"GET", "HEAD"} and e.existing is None), key=lambda e: _ORDER[e.method]
+    )
+    writes = [_write(entry) for entry in doing]
+    written = await write(
+        connection, writes, context, observers=observers, places=[f"{e.place}.resource" for e in doing]
+    )
+    answers = {entry.number: _answer_written(entry, one) for entry, one in zip(doing, written, strict=True)}
+    for entry in entries:
+        if entry.existing is not None:
+            answers[entry.number] = _answer_existing(entry.existing)
+        elif entry.method in {"GET", "HEAD"}:
+            answers[entry.number] = await _get(connection, entry, context)
+    return [answers[number] for number in range(len(entries))]
+
+
+async def _batch(
+    connection: Connection, raw: Sequence[Any], context: WriteContext, observers: Sequence[Observer]
+) -> dict[str, Any]:
+    """Each entry under its own savepoint, in the order a transaction would take."""
+    answers: dict[int, dict[str, Any]] = {}
+    entries: list[Entry] = []
+    for number, one in enumerate(raw):
+        try:
+            entries.append(_read_entry(number, one))
+        except HealthBrainError as error:
+            answers[number] = _answer_error(error)
+    for entry in sorted(entries, key=lambda e: _ORDER[e.method]):
+        try:
+            async with connection.transaction():
+                answers[entry.number] = await _batch_entry(connection, entry, context, observers)
+        except HealthBrainError as error:
+            answers[entry.number] = _answer_error(error)
+        except psycopg.errors.DataError:
+            answers[entry.number] = _answer_error(
+                Incorrect(f"{entry.place}: holds text or numbers that cannot be stored")
+            )
+    return _response("batch-response", [answers[number] for number in range(len(raw))])
+
+
+async def _batch_entry(
+    connection: Connection, entry: Entry, context: WriteContext, observers: Sequence[Observer]
+) -> dict[str, Any]:
+    search = _searcher(connection, context)
+    await _resolve_target(entry, search)
+    if entry.existing is not None:
+        return _answer_existing(entry.existing)
+    if entry.method in {"GET", "HEAD"}:
+        return await _get(connection, entry, context)
+    await _rewrite_all([entry], {}, search)
+    place = f"{entry.place}.resource"
+    (written,) = await write(connection, [_write(entry)], context, observers=observers, places=[place])
+    return _answer_written(entry, written)
+
+
+def _searcher(connection: Connection, context: WriteContext) -> _Search:
+    async def search(type_: str, query: Sequence[tuple[str, str]]) -> Page:
+        return await searching.search(connection, type_, [*query, ("_count", "2")], scope=context.scope)
+
+    return search
+
+
+# -- reading entries
+
+
+def _read_all(raw: Sequence[Any]) -> list[Entry]:
+    """All entries, or one Invalid with everything that is wrong with them."""
+    entries, errors = [], []
+    for number, one in enumerate(raw):
+        try:
+            entries.append(_read_entry(number, one))
+        except HealthBrainError as error:
+            errors.append((number, error))
+    if len(errors) == 1:
+        raise errors[0][1]
+    if errors:
+        issues = [Issue("error", "invalid", f"Bundle.entry[{number}]", error.message) for number, error in errors]
+        raise Incorrect(f"{len(issues)} entries of the Bundle are wrong; the first: {issues[0].text}", issues=issues)
+    return entries
+
+
+def _read_entry(number: int, raw: Any) -> Entry:
+    place = f"Bundle.entry[{number}]"
+    request = raw.get("request") if isinstance(raw, dict) else None
+    if not isinstance(request, dict) or not isinstance(request.get("url"), str):
+        raise Incorrect(f"{place}.request: method and url are needed")
+    method = request.get("method")
+    if method not in _ORDER:
+        raise Incorrect(f"{place}.request.method: is one of GET, HEAD, POST, PUT, DELETE")
+    if method == "PATCH":
+        raise Unsupported(f"{place}: PATCH is not offered in a Bundle yet; send the whole resource with PUT")
+    resource = raw.get("resource")
+    if method in {"POST", "PUT"} and not isinstance(resource, dict):
+        raise Incorrect(f"{place}.resource: is needed for {method}")
+    entry = Entry(
+        number=number,
+        method=method,
+        type="",
+        id="",
+        query=[],
+        resource=resource if method in {"POST", "PUT"} else None,
+        full_url=raw.get("fullUrl", "") if isinstance(raw.get("fullUrl", ""), str) else "",
+        if_match=_if_match(request.get("ifMatch"), place),
+        if_none_exist=_query(str(request.get("ifNoneExist", "")).lstrip("?")),
+    )
+    _read_url(entry, request["url"])
+    return entry
+
+
+def _read_url(entry: Entry, url: str) -> None:
+    path, _, query = url.partition("?")
+    parts = [unquote(part) for part in path.strip("/").split("/")]
+    while len(parts) > 1 and parts[0] not in definitions().types:
+        parts.pop(0)  # an absolute url: what stands before the type is our own base
+    entry.type, entry.id = parts[0], parts[1] if len(parts) > 1 else ""
+    entry.rest = "/".join(parts[2:])
+    entry.query = _query(query)
+    if entry.type not in definitions().types:
+        raise Incorrect(f"{entry.place}.request.url: does not begin with a resource type of FHIR R4")
+    if entry.method == "POST" and (entry.id or entry.query):
+        raise Incorrect(f"{entry.place}.request.url: a POST goes to the type alone")
+    if entry.method in {"PUT", "DELETE"} and (bool(entry.id) == bool(entry.query) or entry.rest):
+        raise Incorrect(f"{entry.place}.request.url: {entry.method} goes to Type/id or to Type?condition")
+
+
+def _query(text: str) -> list[tuple[str, str]]:
+    return parse_qsl(text, keep_blank_values=False, max_num_fields=100) if text else []
+
+
+def _if_match(value: Any, place: str) -> int | None:
+    if value is None:
+        return None
+    match = _ETAG.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise Incorrect(f'{place}.request.ifMatch: is written W/"version"')
+    return int(match[1])
+
+
+# -- what an entry is about
+
+
+async def _resolve_target(entry: Entry, search: _Search) -> None:
+    """Turn conditions into ids; give created resources theirs."""
+    if entry.method == "POST":
+        if entry.if_none_exist:
+            entry.existing = await _only_match(entry, entry.if_none_exist, search)
+        if entry.existing is not None:
+            entry.id = entry.existing.id
+        else:
+            entry.id = str(uuid.uuid4())
+    elif entry.method in {"PUT", "DELETE"} and not entry.id:
+        match = await _only_match(entry, entry.query, search)
+        own = entry.resource.get("id") if entry.resource else None
+        if match is None and entry.method == "DELETE":
+            raise NotFound(f"{entry.place}: the condition finds nothing to delete")
+        if match is not None and own not in {None, match.id}:
+            raise Incorrect(f"{entry.place}: the condition finds another resource than the id inside the resource says")
+        entry.id = match.id if match else own or str(uuid.uuid4())
+
+
+async def _only_match(entry: Entry, query: Sequence[tuple[str, str]], search: _Search) -> Stored | None:
+    matches = (await search(entry.type, query)).matches
+    if len(matches) > 1:
+        raise PreconditionFailed(f"{entry.place}: the condition finds more than one {entry.type}; make it more precise")
+    return matches[0] if matches else None
+
+
+def _refuse_duplicates(entries: Sequence[Entry]) -> None:
+    seen: dict[str, int] = {}
+    for entry in entries:
+        if entry.method in {"GET", "HEAD"} or entry.existing is not None:
+            continue
+        if (first := seen.setdefault(entry.target, entry.number)) != entry.number:
+            raise Incorrect(
+                f"{entry.place}: is about the same resource as Bundle.entry[{first}]; a transaction may name it once"
+            )
+
+
+def _names(entries: Sequence[Entry]) -> dict[str, str]:
+    """fullUrl -> Type/id of every entry that has a resource."""
+    names: dict[str, str] = {}
+    for entry in entries:
+        if entry.resource is None or not entry.full_url:
+            continue
+        if entry.full_url in names:
+            raise Incorrect(f"{entry.place}.fullUrl: another entry has the same")
+        names[entry.full_url] = entry.target
+    return names
+
+
+# -- references
+
+
+async def _rewrite_all(entries: Sequence[Entry], names: dict[str, str], search: _Search) -> None:
+    """Point every reference at what it will be called; Invalid lists those that lead nowhere."""
+    conditional: dict[str, str] = {}
+    issues: list[Issue] = []
+    for entry in entries:
+        if entry.resource is None or entry.existing is not None:
+            continue
+        missing: list[str] = []
+        asked: list[str] = []
+        resource = rewritten(entry.resource, names, missing, asked)
+        if asked:
+            for question in dict.fromkeys(asked):
+                if question not in conditional and (found := await _referred(question, entry, search, issues)):
+                    conditional[question] = found
+            resource = rewritten(resource, conditional, [], [])
+        entry.resource = resource
+        issues += [
+            Issue(
+                "error",
+                "not-found",
+                f"{entry.place}.resource",
+                "a reference names a urn:uuid that no entry has as fullUrl",
+            )
+            for _ in missing[:1]
+        ]
+    if issues:
+        raise Invalid(f"{issues[0].expression}: {issues[0].text}", issues=issues)
+
+
+def rewritten(value: dict[str, Any], names: dict[str, str], missing: list[str], asked: list[str]) -> dict[str, Any]:
+    """A copy in which every string that is a fullUrl of the bundle is what that entry will be called.
+
+    References to unknown urn:uuid go to `missing`, conditional ones to `asked`.
+    """
+    made: dict[str, Any] = {}
+    for key, inner in value.items():
+        kind = type(inner)
+        if kind is str:
+            if inner in names:
+                inner = names[inner]
+            elif key == "reference":
+                if inner.startswith("urn:"):
+                    if "identifier" not in value:
+                        missing.append(inner)
+                elif "?" in inner:
+                    asked.append(inner)
+        elif kind is dict:
+            inner = rewritten(inner, names, missing, asked)
+        elif kind is list:
+            inner = [
+                rewritten(one, names, missing, asked) if type(one) is dict
+                else names.get(one, one) if type(one) is str
+                else one
+                for one in inner
+            ]  # fmt: skip
+        made[key] = inner
+    return made
+
+
+async def _referred(question: str, entry: Entry, search: _Search, issues: list[Issue]) -> str | None:
+    type_, _, query = question.partition("?")
+    place = f"{entry.place}.resource"
+    if type_ not in definitions().types:
+        issues.append(Issue("error", "value", place, "a conditional reference does not begin with a resource type"))
+        return None
+    matches = (await search(type_, _query(query))).matches
+    if len(matches) != 1:
+        what = "nothing" if not matches else f"more than one {type_}"
+        issues.append(Issue("error", "not-found", place, f"a conditional reference finds {what}"))
+        return None
+    return f"{type_}/{matches[0].id}"
+
+
+# -- doing and answering
+
+
+def _write(entry: Entry) -> Write:
+    match entry.method:
+        case "POST":
+            return Write("create", entry.type, entry.id, _named(entry))
+        case "PUT":
+            return Write("update", entry.type, entry.id, _named(entry), entry.if_match)
+        case _:
+            return Write("delete", entry.type, entry.id, None, entry.if_match)
+
+
+def _named(entry: Entry) -> dict[str, Any]:
+    resource = entry.resource or {}
+    if entry.method == "PUT" and resource.get("id", entry.id) != entry.id:
+        raise Incorrect(f"{entry.place}.resource.id: differs from the id in the url")
+    return {**resource, "id": entry.id}
+
+
+async def _get(connection: Connection, entry: Entry, context: WriteContext) -> dict[str, Any]:
+    if entry.rest.startswith("_history/") and entry.rest[9:].isdigit():
+        found = await reading.vread(connection, entry.type, entry.id, int(entry.rest[9:]), scope=context.scope)
+    elif entry.rest:
+        raise Unsupported(f"{entry.place}.request.url: only read, vread and search are offered inside a Bundle")
+    elif entry.id:
+        found = await reading.read(connection, entry.type, entry.id, scope=context.scope)
+    else:
+        page = await searching.search(connection, entry.type, entry.query, scope=context.scope)
+        return {"resource": searchset(page), "response": {"status": "200 OK"}}
+    return {"resource": found.resource, "response": _response_part("200 OK", found.version, found.updated)}
+
+
+def searchset(page: Page) -> dict[str, Any]:
+    """A page as a Bundle, without links: whoever knows its own address adds them."""
+    made: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset"}
+    if page.total is not None:
+        made["total"] = page.total
+    shown = [(one, "match") for one in page.matches] + [(one, "include") for one in page.included]
+    if shown:
+        made["entry"] = [{"resource": one.resource, "search": {"mode": mode}} for one, mode in shown]
+    return made
+
+
+def _answer_written(entry: Entry, written: Written) -> dict[str, Any]:
+    if written.deleted:
+        return {
+            "response": {"status": "204 No Content"} | ({"etag": f'W/"{written.version}"'} if written.version else {})
+        }
+    status = "201 Created" if written.created else "200 OK"
+    part = _response_part(status, written.version, written.updated)
+    part["location"] = f"{written.type}/{written.id}/_history/{written.version}"
+    return {"response": part}
+
+
+def _answer_existing(existing: Stored) -> dict[str, Any]:
+    part = _response_part("200 OK", existing.version, existing.updated)
+    part["location"] = f"{existing.type}/{existing.id}/_history/{existing.version}"
+    return {"response": part}
+
+
+def _answer_error(error: HealthBrainError) -> dict[str, Any]:
+    return {"response": {"status": str(http_status(error)), "outcome": operation_outcome(error)}}
+
+
+def _response_part(status: str, version: int, updated: datetime) -> dict[str, Any]:
+    stamp = updated.strftime("%Y-%m-%dT%H:%M:%S.") + f"{updated.microsecond // 1000:03d}Z"
+    return {"status": status, "etag": f'W/"{version}"', "lastModified": stamp}
+
+
+def _response(kind: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"resourceType": "Bundle", "type": kind, "entry": entries}

@@ -1,0 +1,151 @@
+"""A search as it was asked: parameters split into names, modifiers, chains and values. Pure; no definitions yet.
+
+R4 search: commas separate alternatives, repeated parameters must all hold, `\\,` `\\|` `\\$` `\\\\` are literal.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from healthbrain.errors import Incorrect, TooLarge, Unsupported
+
+DEFAULT_COUNT = 50
+LARGEST_COUNT = 1000
+_LONGEST_LIST = 2000
+_MOST_CRITERIA = 50
+
+# how a result is shown is the API's business, except what changes which rows are read
+_PRESENTATION = frozenset({"_format", "_pretty", "_elements", "_summary", "_contained", "_containedType"})
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """One condition. `chain` is what follows the first dot, or all that follows `_has:`."""
+
+    written: str  # the name as it came, for messages
+    name: str
+    modifier: str
+    chain: str
+    values: tuple[str, ...]  # alternatives, still escaped
+
+
+@dataclass(frozen=True, slots=True)
+class Include:
+    """An _include or _revinclude. `target` restricts the type; `source` is a type name or '*'."""
+
+    source: str
+    parameter: str
+    target: str
+    reverse: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Everything asked of one search."""
+
+    criteria: tuple[Criterion, ...]
+    count: int = DEFAULT_COUNT
+    sort: str = ""
+    descending: bool = False
+    total: Literal["none", "accurate"] = "none"
+    only_count: bool = False
+    includes: tuple[Include, ...] = ()
+    cursor: str = ""
+    asked: tuple[tuple[str, str], ...] = field(default=())  # all but the cursor: what a cursor belongs to
+
+
+def read_question(parameters: Sequence[tuple[str, str]]) -> Question:
+    """Sort the parameters of a search. Incorrect when a result parameter has a wrong value."""
+    criteria: list[Criterion] = []
+    includes: list[Include] = []
+    result: dict[str, str] = {}
+    for name, value in parameters:
+        base = name.partition(":")[0]
+        if base in {"_include", "_revinclude"}:
+            includes.append(_include(name, value))
+        elif base in {"_count", "_sort", "_total", "_cursor"}:
+            result[base] = value
+        elif base in _PRESENTATION:
+            if name == "_summary" and value == "count":
+                result["_summary"] = value
+        elif value:
+            criteria.append(_criterion(name, value))
+    if len(criteria) > _MOST_CRITERIA:
+        raise TooLarge(f"a search takes at most {_MOST_CRITERIA} parameters")
+    return Question(
+        criteria=tuple(criteria),
+        count=_count(result.get("_count", "")),
+        sort=result.get("_sort", "").lstrip("-"),
+        descending=result.get("_sort", "").startswith("-"),
+        total=_total(result.get("_total", "none")),
+        only_count=result.get("_summary") == "count" or result.get("_count") == "0",
+        includes=tuple(includes),
+        cursor=result.get("_cursor", ""),
+        asked=tuple((name, value) for name, value in parameters if name != "_cursor"),
+    )
+
+
+def split(value: str, separator: str) -> list[str]:
+    """Split at unescaped separators; the parts stay escaped."""
+    if "\\" not in value:
+        return value.split(separator)
+    parts, start, position = [], 0, 0
+    while position < len(value):
+        if value[position] == "\\":
+            position += 2
+            continue
+        if value[position] == separator:
+            parts.append(value[start:position])
+            start = position + 1
+        position += 1
+    return [*parts, value[start:]]
+
+
+def unescape(value: str) -> str:
+    """The value itself."""
+    return re.sub(r"\\([,|$\\])", r"\1", value) if "\\" in value else value
+
+
+def _criterion(written: str, value: str) -> Criterion:
+    if written.startswith("_has:"):
+        return Criterion(written, "_has", "", written.removeprefix("_has:"), _alternatives(written, value))
+    first, dot, chain = written.partition(".")
+    name, _, modifier = first.partition(":")
+    if dot and not chain:
+        raise Incorrect(f"'{written}': a chained parameter needs a name after the dot")
+    return Criterion(written, name, modifier, chain, _alternatives(written, value))
+
+
+def _alternatives(written: str, value: str) -> tuple[str, ...]:
+    found = tuple(part for part in split(value, ",") if part)
+    if len(found) > _LONGEST_LIST:
+        raise TooLarge(f"'{written}': a list takes at most {_LONGEST_LIST} values")
+    return found
+
+
+def _include(name: str, value: str) -> Include:
+    if name.endswith((":iterate", ":recurse")):
+        raise Unsupported(f"'{name}' is not offered yet; ask for the includes of the first level")
+    parts = value.split(":")
+    if value == "*":
+        parts = ["*", "*"]
+    if len(parts) not in {2, 3} or not all(parts):
+        raise Incorrect(f"'{name}': write Type:parameter or Type:parameter:TargetType")
+    return Include(parts[0], parts[1], parts[2] if len(parts) == 3 else "", name.startswith("_revinclude"))
+
+
+def _count(value: str) -> int:
+    if not value:
+        return DEFAULT_COUNT
+    if not value.isascii() or not value.isdigit() or len(value) > 9:
+        raise Incorrect(f"'_count' is a whole number from 0 to {LARGEST_COUNT}")
+    return min(max(int(value), 1), LARGEST_COUNT)
+
+
+def _total(value: str) -> Literal["none", "accurate"]:
+    if value not in {"none", "accurate", "estimate"}:
+        raise Incorrect("'_total' is none or accurate")
+    return "none" if value == "none" else "accurate"

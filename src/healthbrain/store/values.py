@@ -1,0 +1,91 @@
+"""What goes into the store and what comes out: frozen values, no behaviour beyond reading them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from healthbrain.database import Connection
+from healthbrain.fhir import parse
+from healthbrain.scope import EVERYTHING, Scope
+
+Kind = Literal["create", "update", "delete", "merge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One wish to change a resource.
+
+    `create` without id gets one from the server. `update` is an upsert by id. `merge` lays the elements present in
+    `resource` over the current version (objects recursively, lists and plain values replaced) and creates it when it
+    is not there. `if_match` is the version the sender has seen.
+    """
+
+    kind: Kind
+    type: str
+    id: str | None
+    resource: Mapping[str, Any] | None
+    if_match: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WriteContext:
+    """Who writes and when. Existing resources outside `scope` are not touched (Forbidden)."""
+
+    owner: int
+    at: datetime
+    delivery: int | None = None
+    author: str = ""
+    scope: Scope = EVERYTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a Write. `changed` is False when the content was already there: no new version."""
+
+    type: str
+    id: str
+    version: int
+    created: bool
+    changed: bool
+    deleted: bool
+    rid: int
+    patient: int | None
+    updated: datetime
+    resource: dict[str, Any] | None
+
+
+Observer = Callable[[Connection, WriteContext, Sequence[Written]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One version of a resource as it is kept. `body` is its JSON, ready to send."""
+
+    type: str
+    id: str
+    version: int
+    updated: datetime
+    owner: int
+    delivery: int | None
+    patient: int | None
+    body: bytes
+    deleted: bool
+    rid: int = 0
+
+    @property
+    def resource(self) -> dict[str, Any]:
+        """The body, parsed."""
+        return parse(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Part of a result. `next` is the cursor of the following page; `total` is known only when asked for."""
+
+    matches: list[Stored]
+    included: list[Stored]
+    next: str | None
+    total: int | None = None

@@ -1,0 +1,45 @@
+"""Which resources a scope opens, as a rule in Python and the same rule in SQL.
+
+A resource is visible if its owner is in the scope's organisations, or its patient in the scope's patients, or it is of
+a type that every signed-in reader may see (scope.OPEN_TYPES).
+"""
+
+from __future__ import annotations
+
+from healthbrain.scope import OPEN_TYPES, Scope
+from healthbrain.store import arrays
+from healthbrain.store.types import type_number
+
+
+def visible(scope: Scope, owner: int, patient: int | None, type_: str) -> bool:
+    """Whether `scope` opens a resource of this owner, patient and type."""
+    if scope.organisations is None or type_ in OPEN_TYPES:
+        return True
+    if owner in scope.organisations:
+        return True
+    return patient is not None and (scope.patients is None or patient in scope.patients)
+
+
+def writable(scope: Scope, owner: int, patient: int | None) -> bool:
+    """Whether `scope` opens a resource for changing: being readable by everybody is no reason."""
+    return visible(scope, owner, patient, "")
+
+
+def visible_sql(scope: Scope, type_: str | None, alias: str = "r") -> tuple[str, list[arrays.Array]]:
+    """The same rule as a condition on the resource or history row `alias`; "" when everything is open."""
+    if scope.organisations is None or type_ in OPEN_TYPES:
+        return "", []
+    rules: list[str] = []
+    parameters: list[arrays.Array] = []
+    if scope.organisations:
+        rules.append(f"{alias}.owner = any(%s)")
+        parameters.append(arrays.int4(scope.organisations))
+    if scope.patients is None:
+        rules.append(f"{alias}.patient is not null")
+    elif scope.patients:
+        rules.append(f"{alias}.patient = any(%s)")
+        parameters.append(arrays.int8(scope.patients))
+    if type_ is None:
+        rules.append(f"{alias}.rtype = any(%s)")
+        parameters.append(arrays.int2([type_number(name) for name in sorted(OPEN_TYPES)]))
+    return (f"({' or '.join(rules)})" if rules else "false"), parameters
