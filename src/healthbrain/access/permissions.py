@@ -137,3 +137,42 @@ def _index() -> dict[tuple[Role, Action, ResourceClass, Purpose], Reach]:
 
 
 _REACH = _index()
+
+
+def as_markdown() -> str:
+    """The reference page of this table."""
+    lines = [
+        "# Who may do what",
+        "",
+        "Written from the table in `healthbrain.access.permissions` by `tools/write_permissions.py`; a test",
+        "compares the two. What no row names is forbidden.",
+        "",
+        "| role | may | with | for | reaching |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row.role} | {', '.join(row.actions)} | {row.over} | {', '.join(row.purposes)} | {row.reach} |"
+        for row in PERMISSIONS
+    ]
+    lines += ["", "## What the words mean", ""]
+    lines += [f"- **{name}**: {meaning}" for name, meaning in _MEANINGS.items()]
+    lines += ["", "Open types: " + ", ".join(sorted(OPEN_TYPES)) + ".", ""]
+    return "\n".join(lines)
+
+
+_MEANINGS = {
+    "everything": "all resources of the class",
+    "jurisdiction": "the district (or municipality) of the account with all organisations below it",
+    "counts": "the same, as numbers only: nobody can be identified",
+    "subtree": "the account's organisation with all below it",
+    "institution": "the account's institution with its teams",
+    "care": "the own institution, and the persons on the own panel wherever their data lie",
+    "emergency": "care, and for an hour each person opened by breaking the glass with a reason",
+    "self": "the own person, wherever the data lie",
+    "open": "organisations, practitioners, terminology, definitions: the types listed below",
+    "clinical": "every other resource type",
+    "audit": "AuditEvent",
+    "arrival": "what sources delivered: raw messages and what became of them",
+    "indicator": "figures and MeasureReport",
+    "administration": "accounts, tokens, organisations, sources, settings",
+}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -53,18 +54,19 @@ async def verify(connection: Connection, *, anchor: Heads | None = None) -> Veri
     """Walk all lanes; with `anchor` (heads kept elsewhere) also find a chain whose end was cut off."""
     batches = events = 0
     previous: dict[int, tuple[int, bytes]] = {}
-    async for batch, rows in _batches_with_rows(connection):
-        lane, number, _, _, digest, _ = batch
-        broken = _check(batch, rows, previous.get(lane), anchor or {})
-        if broken:
-            return Verification(batches, events, broken)
-        previous[lane] = (number, digest)
-        batches += 1
-        events += len(rows)
+    async with aclosing(_batches_with_rows(connection)) as walk:
+        async for batch, rows in walk:
+            lane, number, _, _, digest, _ = batch
+            broken = _check(batch, rows, previous.get(lane), anchor or {})
+            if broken:
+                return Verification(batches, events, broken)
+            previous[lane] = (number, digest)
+            batches += 1
+            events += len(rows)
     return Verification(batches, events, await _missing(connection, previous, anchor or {}))
 
 
-async def _batches_with_rows(connection: Connection) -> AsyncIterator[tuple[tuple[Any, ...], list[bytes]]]:
+async def _batches_with_rows(connection: Connection) -> AsyncGenerator[tuple[tuple[Any, ...], list[bytes]], None]:
     async with connection.transaction(), connection.cursor("audit_walk") as cursor:
         await cursor.execute(_BATCHES)
         while step := await cursor.fetchmany(_STEP):
