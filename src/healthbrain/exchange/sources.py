@@ -15,7 +15,7 @@ from healthbrain.errors import Incorrect, NotFound
 from healthbrain.exchange.hl7v2.charset import codec_of
 from healthbrain.exchange.hl7v2.tables import tables
 from healthbrain.exchange.sender import stable_id
-from healthbrain.exchange.values import DOORS, Door, Source
+from healthbrain.exchange.values import DOORS, Source
 
 QUARANTINE = "QUARANTINE"
 _COLUMNS = (
@@ -139,5 +139,9 @@ async def quarantine(connection: Connection, application: str, facility: str, at
 def _source(row: tuple[Any, ...] | None) -> Source:
     if row is None:
         raise NotFound("there is no such source")
-    door: Door = row[5]
-    return Source(*row[:5], door, *row[6:])
+    key, code, name, organisation, organisation_code, door, application, facility, charset, code_set, zone, verified = (
+        row
+    )
+    return Source(
+        key, code, name, organisation, organisation_code, door, application, facility, charset, code_set, zone, verified
+    )  # fmt: skip

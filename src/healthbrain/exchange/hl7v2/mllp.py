@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -187,7 +187,7 @@ class MllpServer:
                 if self._stopping:
                     return
 
-    async def _frames(self, reader: asyncio.StreamReader) -> AsyncIterator[Frame]:
+    async def _frames(self, reader: asyncio.StreamReader) -> AsyncGenerator[Frame, None]:
         cutter = Cutter(self._max_frame)
         while True:
             patience = self._frame_seconds if cutter.inside else self._idle_seconds
