@@ -1,0 +1,157 @@
+"""What goes back: status, headers and bytes, and the few ways in which a client may want them."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import format_datetime
+from typing import Any
+
+from healthbrain.api.call import Call, Send
+from healthbrain.errors import HealthBrainError, Incorrect, http_status, operation_outcome
+from healthbrain.fhir import dump
+
+CONTENT_TYPE = b"application/fhir+json; charset=utf-8"
+_GZIP_FROM = 32 * 1024  # bytes; below that packing costs more than it saves on a fast line
+_JSON = ("json", "*/*", "application/*", "text/html")
+_FORMATS = frozenset({"json", "application/json", "application/fhir+json", "text/json", "application/fhir json"})
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+
+
+class NotAcceptable(Incorrect):
+    """The answer cannot be given in the format that was asked for."""
+
+
+class UnsupportedMedia(Incorrect):
+    """The body is in a format that is not read here."""
+
+
+class MethodNotAllowed(Incorrect):
+    """This cannot be done with this resource."""
+
+    def __init__(self, message: str, allow: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.allow = allow
+
+
+@dataclass(slots=True)
+class Answer:
+    """An HTTP answer. `body` is FHIR JSON; None for none at all."""
+
+    status: int = 200
+    body: bytes | None = None
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+
+def of_version(status: int, body: bytes | None, version: int, updated: datetime, location: str = "") -> Answer:
+    """An answer about one version of a resource."""
+    headers = [(b"etag", b'W/"%d"' % version), (b"last-modified", http_date(updated))]
+    if location:
+        headers.append((b"location", location.encode()))
+    return Answer(status, body, headers)
+
+
+def http_date(when: datetime) -> bytes:
+    """A time as HTTP writes it: whole seconds, GMT."""
+    return format_datetime(when, usegmt=True).encode()
+
+
+# class -> HTTP status, for what HTTP knows and the error tree does not
+_HTTP: dict[type[HealthBrainError], tuple[int, str]] = {
+    NotAcceptable: (406, "not-supported"),
+    UnsupportedMedia: (415, "not-supported"),
+    MethodNotAllowed: (405, "not-supported"),
+}
+_RETRY_AFTER = {429: b"1", 503: b"5"}
+
+
+def of_error(error: HealthBrainError) -> Answer:
+    """The OperationOutcome of an error with its status and headers."""
+    outcome = operation_outcome(error)
+    special = _HTTP.get(type(error))
+    status = special[0] if special else http_status(error)
+    if special:
+        outcome["issue"][0]["code"] = special[1]
+    headers: list[tuple[bytes, bytes]] = []
+    if status == 401:
+        headers.append((b"www-authenticate", b'Bearer realm="healthbrain"'))
+    if status in _RETRY_AFTER:
+        headers.append((b"retry-after", _RETRY_AFTER[status]))
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", ", ".join(error.allow).encode()))
+    return Answer(status, dump(outcome), headers)
+
+
+def check_format(call: Call) -> None:
+    """Raises NotAcceptable unless FHIR JSON will do. `_format` counts more than Accept."""
+    wanted = call.param("_format")
+    if wanted:
+        if wanted.partition(";")[0].strip().lower() not in _FORMATS:
+            raise NotAcceptable("answers are FHIR JSON only; leave _format out or set _format=json")
+        return
+    accept = call.header(b"accept").lower()
+    if accept and not any(kind in accept for kind in _JSON):
+        raise NotAcceptable("answers are application/fhir+json only; set Accept accordingly")
+
+
+async def send(answer: Answer, call: Call, send_message: Send) -> None:
+    """Send it: without body for HEAD, indented for _pretty, packed for clients that unpack."""
+    headers = [*answer.headers, (b"x-request-id", call.request_id.encode()), (b"cache-control", b"no-store")]
+    body = answer.body or b""
+    if body:
+        headers.append((b"content-type", CONTENT_TYPE))
+        if _wants_pretty(call):
+            body = pretty(body)
+        if len(body) >= _GZIP_FROM and b"gzip" in call.headers.get(b"accept-encoding", b""):
+            body = gzip.compress(body, 1)
+            headers.append((b"content-encoding", b"gzip"))
+        headers.append((b"vary", b"accept-encoding, authorization"))
+    if answer.status not in (204, 304):
+        headers.append((b"content-length", b"%d" % len(body)))
+    await send_message({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send_message({"type": "http.response.body", "body": b"" if call.method == "HEAD" else body})
+
+
+def _wants_pretty(call: Call) -> bool:
+    if b"_pretty" not in call.query_string:
+        return False
+    try:
+        return call.param("_pretty") == "true"
+    except Incorrect:  # the query itself is what was wrong
+        return False
+
+
+def pretty(body: bytes) -> bytes:
+    """Indented JSON. Works on the text, so that numbers stay as they are written."""
+    return b"".join(_indented(body)) + b"\n"
+
+
+def _indented(body: bytes) -> Iterator[bytes]:
+    depth = 0
+    opened = False  # directly after a bracket: whether it is empty is not known yet
+    for match in _TOKEN.finditer(body):
+        token = match[0]
+        if token in (b"}", b"]"):
+            depth -= 1
+            yield token if opened else b"\n" + b"  " * depth + token
+            opened = False
+            continue
+        if opened:
+            yield b"\n" + b"  " * depth
+        opened = token in (b"{", b"[")
+        if opened:
+            depth += 1
+            yield token
+        elif token == b",":
+            yield b",\n" + b"  " * depth
+        else:
+            yield b": " if token == b":" else token
+
+
+def outcome(severity: str, code: str, text: str) -> dict[str, Any]:
+    """A small OperationOutcome."""
+    issue = {"severity": severity, "code": code, "diagnostics": text}
+    return {"resourceType": "OperationOutcome", "issue": [issue]}

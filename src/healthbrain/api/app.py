@@ -1,0 +1,246 @@
+"""The FHIR REST interface as one ASGI application: who, what, when it is too much, and one audit event each.
+
+A request passes: the gangway (how many at once), the time limit, authentication, routing, its handler, the audit log,
+the answer. Whatever goes wrong becomes an OperationOutcome. The audit event is kept before the first byte of the answer
+leaves; when it cannot be kept, nothing is shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import traceback
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+import psycopg
+
+from healthbrain import audit, identity
+from healthbrain.access import Gate, csrf_holds
+from healthbrain.api import capability, lending
+from healthbrain.api.answer import Answer, MethodNotAllowed, check_format, of_error, send
+from healthbrain.api.audits import Audits
+from healthbrain.api.call import Call, Receive, Scope, Send
+from healthbrain.api.operations import Operations
+from healthbrain.api.platform import Platform
+from healthbrain.api.reading import Reading
+from healthbrain.api.witness import event_of
+from healthbrain.api.writing import Writing
+from healthbrain.errors import (
+    Conflict,
+    Fault,
+    Forbidden,
+    HealthBrainError,
+    Incorrect,
+    Issue,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+    Unsupported,
+    http_status,
+)
+
+log = logging.getLogger("healthbrain.api")
+
+READ_SECONDS = 30.0
+WRITE_SECONDS = 300.0
+SESSION_COOKIE = "hb_session"
+_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
+_SAFE = ("GET", "HEAD")
+
+Handler = Callable[[], Awaitable[Answer]]
+
+
+class Fhir:
+    """ASGI application below /fhir."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._gangway = lending.Gangway()
+        self._gate: Gate | None = None
+        self._since: datetime | None = None
+
+    @property
+    def gate(self) -> Gate:
+        """Access from memory; made at the first request, when the pool is open."""
+        if self._gate is None:
+            self._gate = Gate(lambda: lending.lend(self._platform.pool), identity.patients_of)
+            self._since = self._platform.clock()
+            self._reading = Reading(self._platform, self._gate)
+            self._writing = Writing(self._platform, self._gate)
+            self._audits = Audits(self._platform, self._gate)
+            self._operations = Operations(self._gate)
+        return self._gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send_message: Send) -> None:
+        """One request."""
+        call = Call(scope, receive, at=self._platform.clock(), max_body=self._platform.settings.max_body)
+        error: HealthBrainError | None = None
+        try:
+            with self._gangway:
+                answer = await self._limited(call)
+        except HealthBrainError as known:
+            error, answer = known, of_error(known)
+        except psycopg.Error as broken:
+            error = _database_error(broken)
+            answer = of_error(error)
+        except Exception as mistake:
+            _log_mistake(call, mistake)
+            error = Fault(f"an error on our side; nothing was stored. Ask about request {call.request_id}")
+            answer = of_error(error)
+        answer = self._audited(call, answer, error)
+        await send(answer, call, send_message)
+
+    async def _limited(self, call: Call) -> Answer:
+        seconds = READ_SECONDS if call.method in _SAFE else WRITE_SECONDS
+        try:
+            async with asyncio.timeout(seconds):  # leaving by cancellation cancels the query in the database
+                return await self._answer(call)
+        except TimeoutError:
+            text = f"it took longer than {seconds:.0f} s and was stopped; ask for less at once"
+            raise Unavailable(text, issues=[Issue("error", "timeout", "", text)]) from None
+
+    async def _answer(self, call: Call) -> Answer:
+        gate = self.gate
+        check_format(call)
+        if call.segments == ["metadata"] and call.method in _SAFE and self._since:
+            return Answer(200, capability.statement(self._platform.definitions, call.base, self._since))
+        await self._authenticate(call, gate)
+        return await self._route(call)()
+
+    async def _authenticate(self, call: Call, gate: Gate) -> None:
+        authorization = call.header(b"authorization")
+        if authorization:
+            kind, _, token = authorization.partition(" ")
+            if kind.lower() != "bearer" or not token:
+                raise Unauthenticated("send Authorization: Bearer and a token")
+            call.principal = await gate.by_token(token.strip(), call.at)
+            return
+        cookie = _cookie(call.header(b"cookie"), SESSION_COOKIE)
+        if not cookie:
+            raise Unauthenticated("sign in, or send Authorization: Bearer and a token")
+        call.principal = await gate.by_cookie(cookie, call.at)
+        if call.method not in _SAFE and not csrf_holds(cookie, call.header(b"x-csrf")):
+            raise Forbidden("a change with a session cookie needs the header X-CSRF of that session")
+
+    def _route(self, call: Call) -> Handler:
+        match call.segments:
+            case []:
+                return self._choose(call, {"POST": lambda: self._writing.bundle(call)})
+            case ["_history"]:
+                return self._choose(call, {"GET": lambda: self._reading.history(call, None, None)})
+            case ["metadata"]:
+                return self._choose(call, {"GET": self._nothing})
+            case [type_, *rest]:
+                if not self._platform.definitions.is_resource(type_):
+                    raise NotFound("there is no resource type of this name in FHIR R4; names are written as in Patient")
+                call.trace.type = type_
+                return self._route_audit(call, rest) if type_ == "AuditEvent" else self._route_type(call, type_, rest)
+        raise NotFound("there is nothing at this address")
+
+    def _route_type(self, call: Call, type_: str, rest: list[str]) -> Handler:
+        reading, writing = self._reading, self._writing
+        match rest:
+            case []:
+                return self._choose(
+                    call,
+                    {
+                        "GET": lambda: reading.search(call, type_),
+                        "POST": lambda: writing.create(call, type_),
+                        "PUT": lambda: writing.update_matching(call, type_),
+                        "DELETE": lambda: writing.delete_matching(call, type_),
+                    },
+                )
+            case ["_search"]:
+                return self._choose(call, {"POST": lambda: reading.search(call, type_)})
+            case ["_history"]:
+                return self._choose(call, {"GET": lambda: reading.history(call, type_, None)})
+            case ["$validate"] | [_, "$validate"]:
+                return self._choose(call, {"POST": lambda: self._operations.validate(call, type_)})
+            case [id_, "$everything"] if type_ == "Patient":
+                self._check_id(call, id_)
+                return self._choose(call, {"GET": lambda: reading.everything(call, id_)})
+            case [*_, operation] if operation.startswith("$"):
+                raise Unsupported("this operation is not offered here; /metadata lists those that are")
+            case [id_]:
+                self._check_id(call, id_)
+                return self._choose(
+                    call,
+                    {
+                        "GET": lambda: reading.read(call, type_, id_),
+                        "PUT": lambda: writing.update(call, type_, id_),
+                        "DELETE": lambda: writing.delete(call, type_, id_),
+                    },
+                )
+            case [id_, "_history"]:
+                self._check_id(call, id_)
+                return self._choose(call, {"GET": lambda: reading.history(call, type_, id_)})
+            case [id_, "_history", version]:
+                self._check_id(call, id_)
+                return self._choose(call, {"GET": lambda: reading.vread(call, type_, id_, version)})
+        raise NotFound("there is nothing at this address")
+
+    def _route_audit(self, call: Call, rest: list[str]) -> Handler:
+        match rest:
+            case []:
+                return self._choose(call, {"GET": lambda: self._audits.search(call)})
+            case ["_search"]:
+                return self._choose(call, {"POST": lambda: self._audits.search(call)})
+            case [id_]:
+                return self._choose(call, {"GET": lambda: self._audits.read(call, id_)})
+        raise NotFound("audit events are read and searched, nothing else")
+
+    def _choose(self, call: Call, handlers: dict[str, Handler]) -> Handler:
+        method = "GET" if call.method == "HEAD" else call.method
+        if method in handlers:
+            return handlers[method]
+        allow = tuple(handlers) + (("HEAD",) if "GET" in handlers else ())
+        raise MethodNotAllowed(f"{call.method[:10]} is not possible here", allow)
+
+    def _check_id(self, call: Call, id_: str) -> None:
+        if _ID.fullmatch(id_):
+            return
+        if call.method in ("GET", "HEAD"):
+            raise NotFound("there is no such resource")
+        raise Incorrect("an id is 1 to 64 letters, digits, '-' or '.'")
+
+    async def _nothing(self) -> Answer:
+        return Answer(404)
+
+    def _audited(self, call: Call, answer: Answer, error: HealthBrainError | None) -> Answer:
+        """Keep the event of this request, unless the change brought its own or nothing was asked of the data."""
+        if call.segments == ["metadata"] or (call.trace.written and error is None):
+            return answer
+        status = http_status(error) if error else answer.status
+        outcome = audit.FINE if status < 400 else audit.FAILED if status >= 500 else audit.REFUSED
+        if error is not None:
+            call.trace.patients.clear()  # nothing was shown
+        try:
+            self._platform.audit.note(event_of(call, outcome, type(error).__name__ if error else ""))
+        except Unavailable as unkept:
+            return of_error(unkept)
+        return answer
+
+
+def _cookie(header: str, name: str) -> str:
+    for part in header.split(";"):
+        key, _, value = part.strip().partition("=")
+        if key == name:
+            return value
+    return ""
+
+
+def _database_error(error: psycopg.Error) -> HealthBrainError:
+    if isinstance(error, (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)):
+        return Conflict("somebody else changed the same resources at the same moment; send it again")
+    if isinstance(error, psycopg.OperationalError):
+        return Unavailable("the database does not answer; nothing was stored, try again in a few seconds")
+    log.error("database error %s (%s)", type(error).__name__, error.sqlstate)
+    return Fault()
+
+
+def _log_mistake(call: Call, mistake: Exception) -> None:
+    # where it happened, not with which values
+    where = "".join(traceback.format_tb(mistake.__traceback__, limit=-4))
+    log.error("request %s failed with %s\n%s", call.request_id, type(mistake).__name__, where)

@@ -1,0 +1,77 @@
+"""The CapabilityStatement: made from the routes and definitions that are really here, never by hand."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import healthbrain
+from healthbrain.fhir import Definitions, dump
+
+_INTERACTIONS = ("read", "vread", "update", "delete", "history-instance", "history-type", "create", "search-type")
+_AUDIT = ("read", "search-type")
+_AUDIT_PARAMS = {
+    "patient": "reference", "agent": "reference", "altid": "token", "entity": "reference", "action": "token",
+    "subtype": "token", "outcome": "token", "date": "date",
+}  # fmt: skip
+_DEFINITION = "http://hl7.org/fhir/OperationDefinition/"
+
+
+def statement(definitions: Definitions, base: str, since: datetime) -> bytes:
+    """The CapabilityStatement of this server at `base`."""
+    return dump(
+        {
+            "resourceType": "CapabilityStatement",
+            "status": "active",
+            "date": since.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "kind": "instance",
+            "software": {"name": "HealthBrain", "version": getattr(healthbrain, "__version__", "0.1.0")},
+            "implementation": {"description": "HealthBrain FHIR R4", "url": base},
+            "fhirVersion": "4.0.1",
+            "format": ["application/fhir+json", "json"],
+            "rest": [
+                {
+                    "mode": "server",
+                    "security": {
+                        "cors": False,
+                        "description": "Authorization: Bearer with a token of `hb token`, or a signed-in session",
+                    },
+                    "resource": [_resource(definitions, name) for name in definitions.types],
+                    "interaction": [{"code": code} for code in ("transaction", "batch", "history-system")],
+                }
+            ],
+        }
+    )
+
+
+def _resource(definitions: Definitions, name: str) -> dict[str, Any]:
+    if name == "AuditEvent":
+        return {
+            "type": name,
+            "interaction": [{"code": code} for code in _AUDIT],
+            "searchParam": [{"name": code, "type": kind} for code, kind in _AUDIT_PARAMS.items()],
+        }
+    parameters = definitions.search_parameters(name)
+    resource: dict[str, Any] = {
+        "type": name,
+        "profile": f"http://hl7.org/fhir/StructureDefinition/{name}",
+        "interaction": [{"code": code} for code in _INTERACTIONS],
+        "versioning": "versioned-update",
+        "readHistory": True,
+        "updateCreate": True,
+        "conditionalCreate": True,
+        "conditionalRead": "full-support",
+        "conditionalUpdate": True,
+        "conditionalDelete": "single",
+        "searchInclude": [f"{name}:{code}" for code, parameter in parameters.items() if parameter.type == "reference"],
+        "searchParam": [
+            {"name": code, "definition": parameter.url, "type": parameter.type}
+            for code, parameter in sorted(parameters.items())
+        ],
+        "operation": [{"name": "validate", "definition": _DEFINITION + "Resource-validate"}],
+    }
+    if name == "Patient":
+        resource["operation"].append({"name": "everything", "definition": _DEFINITION + "Patient-everything"})
+    if not resource["searchInclude"]:
+        del resource["searchInclude"]
+    return resource

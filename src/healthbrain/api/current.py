@@ -1,0 +1,76 @@
+"""What belongs to one request while it is inside the process's ledger: how far it may reach, and who watches.
+
+The ledger is shared by all requests of a process. The scope narrows every write of the store below it, and the witness
+sees what was written; both travel in a context variable, because the ledger need not know of either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Any
+
+from healthbrain.api.witness import Witness
+from healthbrain.database import Connection
+from healthbrain.scope import Scope
+from healthbrain.store import LARGEST_BUNDLE, Observer, Store, Write, WriteContext, Written
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The change that is being made by the running request."""
+
+    scope: Scope
+    witness: Witness
+
+
+_CURRENT: ContextVar[Change] = ContextVar("change")
+
+
+@contextmanager
+def changing(scope: Scope, witness: Witness) -> Iterator[None]:
+    """Inside, everything written is written by this change."""
+    token = _CURRENT.set(Change(scope, witness))
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
+
+
+async def observe(connection: Connection, context: WriteContext, written: Sequence[Written]) -> None:
+    """Store observer: tells the witness of the current change."""
+    await _CURRENT.get().witness(connection, context, written)
+
+
+class ScopedStore(Store):
+    """The store with every write narrowed to the scope of the current change."""
+
+    async def write(
+        self,
+        connection: Connection,
+        writes: Sequence[Write],
+        context: WriteContext,
+        *,
+        observers: Sequence[Observer] = (),
+        validated: bool = False,
+    ) -> list[Written]:
+        """As `Store.write`."""
+        return await super().write(connection, writes, _narrowed(context), observers=observers, validated=validated)
+
+    async def bundle(
+        self,
+        connection: Connection,
+        bundle: dict[str, Any],
+        context: WriteContext,
+        *,
+        observers: Sequence[Observer] = (),
+        largest: int = LARGEST_BUNDLE,
+    ) -> dict[str, Any]:
+        """As `Store.bundle`."""
+        return await super().bundle(connection, bundle, _narrowed(context), observers=observers, largest=largest)
+
+
+def _narrowed(context: WriteContext) -> WriteContext:
+    return replace(context, scope=_CURRENT.get().scope)

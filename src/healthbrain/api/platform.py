@@ -1,0 +1,37 @@
+"""What the API needs of the platform object, so that it can be tested with less than the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from healthbrain.audit import Recorder
+from healthbrain.database import Pool
+from healthbrain.fhir import Definitions
+from healthbrain.settings import Settings
+from healthbrain.store import Observer, Store
+
+
+class Platform(Protocol):
+    """The rooms of one process. `healthbrain.runtime.Platform` is one."""
+
+    settings: Settings
+    store: Store
+    observers: Sequence[Observer]
+    audit: Recorder
+
+    @property
+    def dsn(self) -> str:
+        """How to reach the database."""
+
+    @property
+    def pool(self) -> Pool:
+        """The open connection pool."""
+
+    @property
+    def definitions(self) -> Definitions:
+        """FHIR R4 definitions."""
+
+    def clock(self) -> datetime:
+        """Now, in UTC."""

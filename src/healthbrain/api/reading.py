@@ -1,0 +1,155 @@
+"""read, vread, history, search and $everything: decide, ask the store, send its bytes on."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from healthbrain.access import Gate
+from healthbrain.api import bundles, parts
+from healthbrain.api.answer import Answer, UnsupportedMedia, of_version
+from healthbrain.api.call import Call, decode_params
+from healthbrain.api.lending import lend_reading
+from healthbrain.api.platform import Platform
+from healthbrain.api.queries import described
+from healthbrain.errors import Forbidden, Incorrect, NotFound
+from healthbrain.scope import Action, Scope
+from healthbrain.store import Page, Stored
+
+_MOST = 1000
+_USUAL = 50
+
+
+class Reading:
+    """The reading interactions."""
+
+    def __init__(self, platform: Platform, gate: Gate) -> None:
+        self._platform = platform
+        self._gate = gate
+
+    async def read(self, call: Call, type_: str, id_: str) -> Answer:
+        """GET /Type/id"""
+        call.trace.interaction, call.trace.id = "read", id_
+        scope = await self._scope(call, "read", type_)
+        async with lend_reading(self._platform.pool) as connection:
+            stored = await self._platform.store.read(connection, type_, id_, scope=scope)
+        return self._one(call, stored)
+
+    async def vread(self, call: Call, type_: str, id_: str, version: str) -> Answer:
+        """GET /Type/id/_history/version"""
+        call.trace.interaction, call.trace.id = "vread", id_
+        scope = await self._scope(call, "read", type_)
+        if not version.isascii() or not version.isdigit() or len(version) > 9:
+            raise NotFound(f"{type_}/{id_} has no such version")
+        async with lend_reading(self._platform.pool) as connection:
+            stored = await self._platform.store.vread(connection, type_, id_, int(version), scope=scope)
+        return self._one(call, stored)
+
+    async def history(self, call: Call, type_: str | None, id_: str | None) -> Answer:
+        """GET /_history, /Type/_history, /Type/id/_history"""
+        level = "instance" if id_ else "type" if type_ else "system"
+        call.trace.interaction, call.trace.id = f"history-{level}", id_
+        scope = await self._scope(call, "read" if id_ else "search", type_ or "Bundle")
+        since = instant(call.param("_since"), "_since") if call.param("_since") else None
+        async with lend_reading(self._platform.pool) as connection:
+            page = await self._platform.store.history(
+                connection, type_, id_, since=since, count=count_of(call, _USUAL),
+                cursor=call.param(bundles.CURSOR) or None, scope=scope,
+            )  # fmt: skip
+        self._shown(call, page)
+        path = "/".join(part for part in (type_, id_, "_history") if part)
+        return Answer(200, bundles.history(page, call.base, path, call.params))
+
+    async def search(self, call: Call, type_: str) -> Answer:
+        """GET /Type?... and POST /Type/_search"""
+        call.trace.interaction, call.trace.action = "search-type", "E"
+        if call.method == "POST":
+            await add_form(call)
+        call.trace.detail = described(call.params)
+        scope = await self._scope(call, "search", type_)
+        strict = call.prefers("handling") != "lenient"
+        cut = parts.wanted(call.param("_summary"), call.param("_elements"))
+        async with lend_reading(self._platform.pool) as connection:
+            page = await self._platform.store.search(connection, type_, call.params, scope=scope, strict=strict)
+        self._shown(call, page)
+        bodies = None
+        if cut:
+            bodies = [parts.cut(one.body, cut, self._platform.definitions) for one in page.matches]
+            bodies += [one.body for one in page.included]
+        return Answer(200, bundles.searchset(page, call.base, type_, call.params, bodies=bodies))
+
+    async def everything(self, call: Call, id_: str) -> Answer:
+        """GET /Patient/id/$everything"""
+        call.trace.interaction, call.trace.id, call.trace.action = "operation", id_, "E"
+        call.trace.detail = "$everything"
+        scope = await self._scope(call, "search", "Patient")
+        async with lend_reading(self._platform.pool) as connection:
+            page = await self._platform.store.everything(
+                connection, id_, scope=scope, count=count_of(call, _USUAL), cursor=call.param(bundles.CURSOR) or None
+            )
+        self._shown(call, page)
+        return Answer(200, bundles.searchset(page, call.base, f"Patient/{id_}/$everything", call.params))
+
+    async def _scope(self, call: Call, action: Action, type_: str) -> Scope:
+        call.trace.type = type_ if type_ != "Bundle" else ""
+        scope = await self._gate.decide(call.who, action, type_, call.at)
+        if not scope.identified:
+            raise Forbidden(
+                f"as {call.who.role} you see figures, not single residents; declare a purpose of use that allows it first"
+            )
+        return scope
+
+    def _shown(self, call: Call, page: Page) -> None:
+        for group in (page.matches, page.included):
+            for one in group:
+                if one.patient is not None:
+                    call.trace.patients.add(one.patient)
+
+    def _one(self, call: Call, stored: Stored) -> Answer:
+        if stored.patient is not None:
+            call.trace.patients.add(stored.patient)
+        answer = of_version(200, stored.body, stored.version, stored.updated)
+        if _not_modified(call, stored):
+            return Answer(304, None, answer.headers)
+        cut = parts.wanted(call.param("_summary"), call.param("_elements")) if call.query_string else None
+        if cut:
+            answer.body = parts.cut(stored.body, cut, self._platform.definitions)
+        return answer
+
+
+def _not_modified(call: Call, stored: Stored) -> bool:
+    known = call.header(b"if-none-match")
+    if known:
+        tags = {tag.strip().removeprefix("W/").strip('"') for tag in known.split(",")}
+        return "*" in tags or str(stored.version) in tags
+    since = call.modified_since()
+    return since is not None and stored.updated.replace(microsecond=0) <= since
+
+
+async def add_form(call: Call) -> None:
+    """The parameters of a POSTed search, after those in the URL."""
+    kind = call.header(b"content-type").partition(";")[0].strip().lower()
+    body = await call.body()
+    if not body:
+        return
+    if kind != "application/x-www-form-urlencoded":
+        raise UnsupportedMedia("a POSTed search is application/x-www-form-urlencoded")
+    call.add_params(decode_params(body))
+
+
+def count_of(call: Call, usual: int) -> int:
+    """`_count`, or what is usual. Raises Incorrect when it is not a number of at least 0."""
+    text = call.param("_count")
+    if not text:
+        return usual
+    if not text.isascii() or not text.isdigit():
+        raise Incorrect("_count is a whole number")
+    return min(int(text[:9]), _MOST)
+
+
+def instant(text: str, name: str) -> datetime:
+    """A FHIR instant or date as a time in UTC. Raises Incorrect."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise Incorrect(f"{name} is a time such as 2026-03-01T08:00:00+08:00 ('+' is written %2B in a URL)") from None
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)

@@ -1,0 +1,265 @@
+"""create, update, delete, transaction and batch: every change goes through the delivery ledger.
+
+So what a system sent is kept as it came, a refusal is listed on the arrivals page with its reason, and the change, its
+ledger row and its audit event are one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from healthbrain import exchange
+from healthbrain.access import Gate, permitted
+from healthbrain.api.answer import Answer, UnsupportedMedia, of_version, outcome
+from healthbrain.api.call import Call
+from healthbrain.api.current import ScopedStore, changing, observe
+from healthbrain.api.lending import lend
+from healthbrain.api.platform import Platform
+from healthbrain.api.witness import Witness
+from healthbrain.errors import Forbidden, HealthBrainError, Incorrect, Malformed
+from healthbrain.exchange import Arrival, Interaction, Receipt
+from healthbrain.fhir import dump, extract, parse
+from healthbrain.scope import Action, Principal, Scope
+from healthbrain.store import WriteContext, Written, patient_key
+
+_JSON = frozenset({"", "application/fhir+json", "application/json", "text/json", "application/json+fhir"})
+_ACTIONS: dict[str, Action] = {"POST": "write", "PUT": "write", "PATCH": "write", "DELETE": "delete", "GET": "search"}
+
+
+class Writing:
+    """The changing interactions."""
+
+    def __init__(self, platform: Platform, gate: Gate) -> None:
+        self._platform = platform
+        self._gate = gate
+        self._store = ScopedStore()
+        self._ledger = exchange.Ledger(platform.pool, self._store, (*platform.observers, observe))
+        self._sources: dict[int, int] = {}
+
+    async def create(self, call: Call, type_: str) -> Answer:
+        """POST /Type, with If-None-Exist a conditional create"""
+        call.trace.interaction, call.trace.action = "create", "C"
+        scope = await self._scope(call, "write", type_)
+        condition = call.header(b"if-none-exist").partition("?")[2] or call.header(b"if-none-exist")
+        interaction = Interaction("POST", type_, if_none_exist=condition)
+        return await self._write(call, interaction, await self._resource(call), scope)
+
+    async def update(self, call: Call, type_: str, id_: str) -> Answer:
+        """PUT /Type/id, with If-Match only over the version the client has seen"""
+        call.trace.interaction, call.trace.action, call.trace.id = "update", "U", id_
+        scope = await self._scope(call, "write", type_)
+        interaction = Interaction("PUT", type_, id_, if_match=call.if_match())
+        return await self._write(call, interaction, await self._resource(call), scope)
+
+    async def update_matching(self, call: Call, type_: str) -> Answer:
+        """PUT /Type?query"""
+        call.trace.interaction, call.trace.action = "update", "U"
+        scope = await self._scope(call, "write", type_)
+        interaction = Interaction("PUT", type_, if_match=call.if_match(), condition=self._condition(call))
+        return await self._write(call, interaction, await self._resource(call), scope)
+
+    async def delete(self, call: Call, type_: str, id_: str) -> Answer:
+        """DELETE /Type/id"""
+        call.trace.interaction, call.trace.action, call.trace.id = "delete", "D", id_
+        scope = await self._scope(call, "delete", type_)
+        return await self._write(call, Interaction("DELETE", type_, id_, if_match=call.if_match()), b"", scope)
+
+    async def delete_matching(self, call: Call, type_: str) -> Answer:
+        """DELETE /Type?query"""
+        call.trace.interaction, call.trace.action = "delete", "D"
+        scope = await self._scope(call, "delete", type_)
+        return await self._write(call, Interaction("DELETE", type_, condition=self._condition(call)), b"", scope)
+
+    async def bundle(self, call: Call) -> Answer:
+        """POST / with a transaction or a batch"""
+        call.trace.interaction, call.trace.action, call.trace.type = "transaction", "E", "Bundle"
+        self._check_content_type(call)
+        raw = await call.body()
+        try:
+            sent = parse(raw)
+        except Malformed as unreadable:
+            raise await self._refused(call, raw, unreadable) from None
+        kind = sent.get("type")
+        if sent.get("resourceType") != "Bundle" or kind not in ("transaction", "batch"):
+            wrong = Incorrect("POST to the base takes a Bundle of type transaction or batch")
+            raise await self._refused(call, raw, wrong)
+        call.trace.interaction = str(kind)
+        actions = dict.fromkeys(_asked(sent.get("entry") or ()))
+        reads = any(action == "search" for action, _ in actions)
+        scope = await self._bundle_scope(call, list(actions))
+        witness = Witness(call, at_once=kind == "transaction" and not reads)
+        if actions and all(action == "search" for action, _ in actions):
+            response = await self._read_bundle(call, sent, scope, witness)
+        else:
+            response = (await self._receive(call, raw, None, scope, witness)).response
+        if reads:
+            call.trace.patients |= _patients_in(response)
+        return Answer(200, dump(response))
+
+    async def _read_bundle(self, call: Call, sent: dict[str, Any], scope: Scope, witness: Witness) -> dict[str, Any]:
+        """A bundle that changes nothing is no arrival."""
+        context = WriteContext(call.who.organisation, call.at)
+        with changing(scope, witness):
+            async with lend(self._platform.pool) as connection:
+                return await self._store.bundle(connection, sent, context)
+
+    # -- what they share
+
+    async def _write(self, call: Call, interaction: Interaction, raw: bytes, scope: Scope) -> Answer:
+        witness = Witness(call)
+        receipt = await self._receive(call, raw, interaction, scope, witness)
+        if not witness.seen:
+            return self._unwritten(receipt)
+        return self._written(call, interaction, witness.seen[0])
+
+    def _written(self, call: Call, interaction: Interaction, written: Written) -> Answer:
+        if interaction.method == "DELETE":
+            return of_version(204, None, written.version, written.updated) if written.version else Answer(204)
+        status = 201 if written.created else 200
+        location = f"{call.base}/{written.type}/{written.id}/_history/{written.version}"
+        body = self._body(call, written)
+        return of_version(status, body, written.version, written.updated, location)
+
+    def _body(self, call: Call, written: Written) -> bytes | None:
+        wanted = call.prefers("return")
+        if wanted == "minimal":
+            return None
+        if wanted == "OperationOutcome":
+            done = "created" if written.created else "updated" if written.changed else "unchanged"
+            return dump(outcome("information", "informational", f"{written.type}/{written.id}: {done}"))
+        return dump(written.resource) if written.resource is not None else None
+
+    def _unwritten(self, receipt: Receipt) -> Answer:
+        """A conditional create that found its resource, or a conditional delete that found none."""
+        response = receipt.response if isinstance(receipt.response, dict) else {}
+        status = int(str(response.get("status", "200"))[:3])
+        headers = [
+            (name.encode(), str(response[key]).encode())
+            for key, name in (("location", "location"), ("etag", "etag"))
+            if response.get(key)
+        ]
+        return Answer(status, None, headers)
+
+    async def _receive(
+        self, call: Call, raw: bytes, interaction: Interaction | None, scope: Scope, witness: Witness
+    ) -> Receipt:
+        arrival = await self._arrival(call, raw, interaction)
+        with changing(scope, witness):
+            receipt = await self._ledger.receive(arrival, at=call.at)
+        if receipt.error is not None:
+            raise at_home(receipt.error, interaction.type) if interaction else receipt.error
+        return receipt
+
+    async def _refused(self, call: Call, raw: bytes, error: HealthBrainError) -> HealthBrainError:
+        """List something on the arrivals page that is no bundle; returns the error to raise."""
+        await self._ledger.refuse(await self._arrival(call, raw, None), error, at=call.at)
+        return error
+
+    async def _arrival(self, call: Call, raw: bytes, interaction: Interaction | None) -> Arrival:
+        return Arrival(
+            door="fhir",
+            source=await self._source(call.who),
+            raw=raw,
+            received_at=call.at,
+            content_type=call.header(b"content-type"),
+            message_type=interaction.type if interaction else "Bundle",
+            interaction=interaction,
+            author=call.who.account,
+        )
+
+    async def _source(self, who: Principal) -> int:
+        """The source a principal speaks for: its token's, else its organisation's own FHIR door."""
+        if who.source is not None:
+            return who.source
+        known = self._sources.get(who.organisation)
+        if known is None:
+            organisation = (await self._gate.tree())[who.organisation]
+            code = f"fhir-{organisation.code}"
+            async with lend(self._platform.pool) as connection:
+                source = await exchange.source_by_code(connection, code) or await exchange.put_source(
+                    connection, code=code, name=organisation.name, organisation=organisation.key,
+                    organisation_code=organisation.code, door="fhir", at=self._platform.clock(),
+                )  # fmt: skip
+            known = self._sources[who.organisation] = source.key
+        return known
+
+    async def _scope(self, call: Call, action: Action, type_: str) -> Scope:
+        call.trace.type = type_
+        return await self._gate.decide(call.who, action, type_, call.at)
+
+    async def _bundle_scope(self, call: Call, asked: Sequence[tuple[Action, str]]) -> Scope:
+        """What all entries together may touch. Every entry must be permitted; changes narrow the scope to theirs."""
+        for action, type_ in asked:
+            permitted(call.who, action, type_)
+        changes = [one for one in asked if one[0] != "search"]
+        scopes = [await self._gate.decide(call.who, action, type_, call.at) for action, type_ in changes or asked]
+        if not all(scope.identified for scope in scopes):
+            raise Forbidden("you see figures, not single residents; declare a purpose of use that allows it first")
+        return min(scopes, key=_breadth, default=Scope((), ()))
+
+    async def _resource(self, call: Call) -> bytes:
+        self._check_content_type(call)
+        return await call.body()
+
+    def _condition(self, call: Call) -> str:
+        query = call.query_string.decode("ascii", "replace")
+        if not query:
+            raise Incorrect("without an id this needs a search query that says which resource is meant")
+        return query
+
+    def _check_content_type(self, call: Call) -> None:
+        kind, _, rest = call.header(b"content-type").partition(";")
+        if kind.strip().lower() not in _JSON:
+            raise UnsupportedMedia("bodies are read as application/fhir+json")
+        if "charset" in rest.lower() and "utf-8" not in rest.lower():
+            raise UnsupportedMedia("FHIR JSON is UTF-8; convert the body")
+
+
+def _asked(entries: Iterable[Any]) -> Iterable[tuple[Action, str]]:
+    """The (action, type) of each entry, as far as it can be read; what cannot is refused later with its place."""
+    for entry in entries:
+        request = entry.get("request") if isinstance(entry, dict) else None
+        if not isinstance(request, dict):
+            continue
+        action = _ACTIONS.get(str(request.get("method")))
+        type_ = str(request.get("url", "")).lstrip("/").partition("?")[0].partition("/")[0]
+        if action and type_:
+            yield action, type_
+
+
+def _patients_in(response: dict[str, Any]) -> set[int]:
+    """The patients whose data a response bundle shows."""
+    found: set[int] = set()
+    for entry in response.get("entry", ()):
+        resource = entry.get("resource")
+        if resource is None:
+            continue
+        if resource["resourceType"] == "Bundle":
+            found |= _patients_in(resource)
+        else:
+            found.update(patient_key(id_) for id_ in extract(resource).patients)
+    return found
+
+
+def _breadth(scope: Scope) -> float:
+    if scope.organisations is None:
+        return float("inf")
+    return len(scope.organisations) + len(scope.patients or ())
+
+
+def at_home(error: HealthBrainError, type_: str) -> HealthBrainError:
+    """The same error located in the resource, not in the bundle of one entry in which it travelled."""
+    entry = "Bundle.entry[0]"
+    if entry not in error.message and not any(entry in issue.expression for issue in error.issues):
+        return error
+    issues = [
+        replace(
+            issue,
+            expression=issue.expression.replace(f"{entry}.resource", type_).replace(entry, type_),
+            text=issue.text.replace(f"{entry}.resource", type_).replace(entry, type_),
+        )
+        for issue in error.issues
+    ]
+    return type(error)(error.message.replace(f"{entry}.resource", type_).replace(entry, type_), issues=issues)
