@@ -12,6 +12,7 @@ from healthbrain.identity.evidence import key_of
 from healthbrain.identity.names import normal_name
 from healthbrain.identity.numbers import IdCard, id_card, tidy
 
+_ALL_LINKS = "select patient, person from person_link where not deleted order by patient"
 _PERSON_OF = "select patient, person from person_link where patient = any(%s::bigint[]) and not deleted"
 _PATIENTS_OF = "select patient from person_link where person = any(%s::text[]) and not deleted order by patient"
 _RECORDS_OF = "select patient_id, owner from person_link where person = %s and not deleted order by since, patient"
@@ -77,6 +78,12 @@ async def patient_ids(connection: Connection, person: str) -> list[tuple[str, in
     """(logical id of the Patient, owner key of its source) of each record of the person, oldest link first."""
     current = (await resolve(connection, [person])).get(person, person)
     return [(row[0], row[1]) for row in await (await connection.execute(_RECORDS_OF, (current,))).fetchall()]
+
+
+async def links(connection: Connection) -> list[tuple[int, str]]:
+    """(patient key, person id) of every record that is linked; the lake keeps a copy."""
+    rows = await (await connection.execute(_ALL_LINKS)).fetchall()
+    return [(row[0], row[1]) for row in rows]
 
 
 async def resolve(connection: Connection, persons: Iterable[str]) -> dict[str, str]:
