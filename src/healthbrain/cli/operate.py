@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import os
-import secrets
 import shutil
 import socket
 from dataclasses import dataclass
@@ -48,7 +47,7 @@ def init(organisation: str, code: str, division: str, password: str | None, as_j
     settings.data.mkdir(parents=True, exist_ok=True)
     with database_for(settings) as dsn:
         applied = apply_migrations(dsn)
-        made = asyncio.run(_first_administrator(dsn, organisation, code, division, password or secrets.token_urlsafe(12)))
+        made = asyncio.run(_first_administrator(dsn, organisation, code, division, password or access.make_password()))
     result = {"data": str(settings.data), "migrations": applied, "administrator": ADMINISTRATOR if made else None, "password": made}
     lines = [f"ready in {settings.data} ({len(applied)} migrations applied)"]
     if made:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any, TypeVar, get_args
 
 import click
 
-from healthbrain import access
+from healthbrain import access, exchange
 from healthbrain.cli.output import json_option, show
 from healthbrain.database import Connection, apply_migrations, open_pool
 from healthbrain.errors import NotFound
@@ -67,7 +67,13 @@ def token(name: str, code: str | None, days: int) -> None:
 
     async def work(connection: Connection) -> str:
         organisation = await root_organisation(connection, code)
-        return await access.issue_token(connection, name=name, organisation=organisation, days=days)
+        source = await exchange.put_source(
+            connection, code=f"token:{code or 'root'}:{name}", name=name, organisation=organisation, door="fhir",
+            at=datetime.now(UTC),
+        )  # fmt: skip
+        return await access.issue_token(
+            connection, name=name, organisation=organisation, source=source.key, days=days
+        )
 
     print(with_connection(work))
 
@@ -88,7 +94,7 @@ def user(name: str | None, role: str | None, display: str | None, code: str | No
         return
     if role is None:
         raise click.UsageError("say which role: --role " + "|".join(ROLES))
-    chosen = password or secrets.token_urlsafe(12)
+    chosen = password or access.make_password()
 
     async def work(connection: Connection) -> Any:
         organisation = await root_organisation(connection, code)

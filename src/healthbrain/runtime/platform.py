@@ -36,6 +36,7 @@ class Platform:
         self.observers: tuple[Observer, ...] = (identity.link, fill_panel)
         self.audit = audit.Recorder(settings.data / "audit", name=f"{os.getpid()}")
         self._pool: Pool | None = None
+        self._ledger: exchange.Ledger | None = None
 
     @property
     def pool(self) -> Pool:
@@ -43,6 +44,15 @@ class Platform:
         if self._pool is None:
             raise RuntimeError("the platform is not open; use `async with platform`")
         return self._pool
+
+    @property
+    def ledger(self) -> exchange.Ledger:
+        """The doors' way into the store, with the observers of this platform."""
+        if self._ledger is None:
+            self._ledger = exchange.Ledger(
+                self.pool, self.store, self.observers, unknown_sources=self.settings.unknown_sources
+            )
+        return self._ledger
 
     @property
     def definitions(self) -> Definitions:
@@ -65,7 +75,7 @@ class Platform:
         await self.audit.close()
         if self._pool is not None:
             await self._pool.close()
-            self._pool = None
+            self._pool = self._ledger = None
 
     # -- what joins the rooms
 
@@ -84,9 +94,7 @@ class Platform:
 
     async def receive(self, arrival: exchange.Arrival) -> exchange.Receipt:
         """Take one arrival through the ledger into the store."""
-        return await exchange.receive(
-            self.pool, arrival, store=self.store, observers=self.observers, at=self.clock()
-        )
+        return await self.ledger.receive(arrival, at=self.clock())
 
     async def persons_of(self, connection: Connection, patients: Iterable[int]) -> dict[int, str]:
         """The person of each patient key that is linked."""

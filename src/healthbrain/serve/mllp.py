@@ -20,7 +20,14 @@ async def run(settings: Settings) -> None:
     for sig in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(sig, stop.set)
     async with Platform(settings) as platform:
-        await exchange.serve_mllp(platform, host=settings.host, port=settings.mllp_port, stop=stop)
+        server = await exchange.serve_mllp(
+            settings.host,
+            settings.mllp_port,
+            exchange.mllp_handler(platform.ledger, platform.clock),
+            max_frame=settings.max_body,
+        )
+        await stop.wait()
+        await server.stop()
 
 
 def main() -> None:

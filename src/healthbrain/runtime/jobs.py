@@ -1,0 +1,76 @@
+"""Background work, one function a job. Each is idempotent: it may be cut off and run again at any moment.
+
+A job returns whether there may be more to do at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from healthbrain import access, exchange, identity, lake, measure
+from healthbrain.database import Connection
+from healthbrain.errors import Conflict
+from healthbrain.lake import Lake
+from healthbrain.measure import DeliveryDay
+from healthbrain.runtime.platform import Platform
+
+log = logging.getLogger("healthbrain.worker")
+
+_RUN = 200_000  # changes that one run takes into the lake
+_COVERAGE_DAYS = 7  # an institution counts as connected if it delivered within them (HUB-EX-11)
+
+
+async def follow_feed(platform: Platform) -> bool:
+    """Bring the lake up to the store."""
+    try:
+        progress = await lake.sync(
+            platform.pool, platform.settings.lake, platform.clock(), persons=identity.links, most=_RUN
+        )
+    except Conflict:
+        return False  # somebody else writes it now (a rebuild)
+    return not progress.caught_up
+
+
+async def publish_measures(platform: Platform) -> bool:
+    """Compute the measures anew if the lake has moved since they were published."""
+    reader = Lake(platform.settings.lake)
+    position = reader.position
+    async with platform.pool.connection() as connection:
+        if not position or position == await published_position(connection):
+            return False
+        deliveries = await delivery_days(platform, connection)
+    done = await measure.refresh(platform.pool, reader, platform.clock(), deliveries=deliveries)
+    async with platform.pool.connection() as connection:
+        await note_published(connection, position)
+    log.info("%d measures published as of lake position %s", len(done), position)
+    return False
+
+
+async def delivery_days(platform: Platform, connection: Connection) -> list[DeliveryDay]:
+    """What each institution delivered on each of the last days."""
+    since = platform.clock() - timedelta(days=_COVERAGE_DAYS)
+    rows = await exchange.organisation_days(connection, since)
+    return [DeliveryDay(row.organisation, row.day, row.accepted, row.refused) for row in rows]
+
+
+async def tidy_sessions(platform: Platform) -> bool:
+    """Remove sessions that have ended and the traces of old failed sign-ins."""
+    async with platform.pool.connection() as connection:
+        await access.tidy(connection, platform.clock())
+    return False
+
+
+async def published_position(connection: Connection) -> str:
+    """The lake position behind the published measures; '' when there are none."""
+    row = await (await connection.execute("select position from measures_published")).fetchone()
+    return str(row[0]) if row else ""
+
+
+async def note_published(connection: Connection, position: str) -> None:
+    """Remember that the measures now stand at this lake position."""
+    await connection.execute(
+        "insert into measures_published (position) values (%s) on conflict (only_one) do update "
+        "set position = excluded.position, at = now()",
+        (position,),
+    )
