@@ -1,1 +1,32 @@
+"""The lake: the store's change feed as Parquet files with typed columns, for analysis (HUB-EX-01).
 
+    sync / rebuild(pool, folder, at)    write: the change feed into parts, behind one manifest
+    compact / erase(folder, ...)        merge parts; take a person's rows away
+    lag(pool, folder, at)               how far it is behind
+    Lake(folder).connect()              read: a DuckDB connection over one consistent state
+    View, to_sql                        flat tables over resources, in the form of SQL on FHIR
+
+Shape and reasons: docs/decisions/0020-lake-shape.md.
+"""
+
+from healthbrain.lake.compaction import compact, erase
+from healthbrain.lake.feed import Lag, Persons, Progress, lag, rebuild, sync
+from healthbrain.lake.reader import Lake
+from healthbrain.lake.view import Column, View, to_rows, to_sql, view_of
+
+__all__ = [
+    "Column",
+    "Lag",
+    "Lake",
+    "Persons",
+    "Progress",
+    "View",
+    "compact",
+    "erase",
+    "lag",
+    "rebuild",
+    "sync",
+    "to_rows",
+    "to_sql",
+    "view_of",
+]

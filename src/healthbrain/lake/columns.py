@@ -1,0 +1,90 @@
+"""The columns of a resource type in the lake, derived from the R4 definitions.
+
+What is a column: every element of the type with its R4 type, nested elements as structs, repeated ones as lists,
+each choice (`value[x]`) under its JSON name (`valueQuantity`). What stays JSON text: contained resources, extensions
+(kept down to the second level, where they carry meaning: Patient.extension, Patient.address.extension), an element
+that nests in itself (Questionnaire.item.item), and whole resources inside others. Ids of inner elements and
+extensions of primitives have no column. Nothing is lost by that, because every row also keeps the resource as it was
+written, byte for byte, in `_body`: decimals there have their digits (72.50), while the decimal columns are doubles.
+Measured choice: docs/decisions/0020-lake-shape.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+from healthbrain.fhir.definitions import definitions
+
+Kind = Literal["text", "integer", "decimal", "boolean", "json", "struct"]
+
+_SQL: dict[Kind, str] = {
+    "text": "VARCHAR",
+    "integer": "BIGINT",
+    "decimal": "DOUBLE",
+    "boolean": "BOOLEAN",
+    "json": "JSON",
+}
+_KINDS: dict[str, Kind] = {
+    "boolean": "boolean",
+    "integer": "integer",
+    "unsignedInt": "integer",
+    "positiveInt": "integer",
+    "decimal": "decimal",
+}
+_EXTENSION_LEVELS = 2  # extensions of the resource and of its direct elements are columns
+_OPAQUE = frozenset({"Resource", "Extension", "ElementDefinition"})  # whole things inside others: JSON text
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One column, or one member of a struct: its JSON name and what it holds."""
+
+    name: str
+    kind: Kind
+    many: bool = False
+    fhir: str = ""  # R4 type: dateTime, Quantity, Patient.contact ...
+    fields: tuple[Field, ...] = ()
+
+    def member(self, name: str) -> Field | None:
+        """The member called `name` of a struct."""
+        return next((field for field in self.fields if field.name == name), None)
+
+
+@cache
+def fields_of(type_: str) -> tuple[Field, ...]:
+    """The columns of a resource type."""
+    return tuple(_fields(type_, (type_,)))
+
+
+def structure(fields: Sequence[Field]) -> dict[str, Any]:
+    """The fields as DuckDB's `from_json` wants to be told."""
+    return {field.name: _shape(field) for field in fields}
+
+
+def _shape(field: Field) -> Any:
+    shape: Any = structure(field.fields) if field.kind == "struct" else _SQL[field.kind]
+    return [shape] if field.many else shape
+
+
+def _fields(path: str, above: tuple[str, ...]) -> list[Field]:
+    found: list[Field] = []
+    level = len(above)
+    for element in definitions().type(path).elements.values():
+        for name, choice in element.keys().items():
+            if name == "id" and level > 1:
+                continue
+            if choice.code == "Extension" and level > _EXTENSION_LEVELS:
+                continue
+            found.append(_field(name, choice.code, element.repeats, above))
+    return [field for field in found if field.kind != "struct" or field.fields]
+
+
+def _field(name: str, type_: str, many: bool, above: tuple[str, ...]) -> Field:
+    if "." not in type_ and type_[0].islower():  # primitives, and only they, have lower-case names
+        return Field(name, _KINDS.get(type_, "text"), many, type_)
+    if type_ in _OPAQUE or type_ in above:
+        return Field(name, "json", many, type_)
+    return Field(name, "struct", many, type_, tuple(_fields(type_, (*above, type_))))

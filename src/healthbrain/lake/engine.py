@@ -1,0 +1,41 @@
+"""DuckDB connections for the lake: bounded memory, UTC, nothing fetched from the network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+_MEMORY = "1GB"
+_THREADS = 2
+
+
+def connect(scratch: Path, *, memory: str = _MEMORY, threads: int = _THREADS) -> duckdb.DuckDBPyConnection:
+    """A connection in memory that spills to `scratch` when a statement needs more than `memory`."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    connection = duckdb.connect(
+        config={
+            "memory_limit": memory,
+            "threads": threads,
+            "temp_directory": str(scratch),
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": True,
+        }
+    )
+    connection.execute("set TimeZone = 'UTC'")
+    return connection
+
+
+def literal(text: str) -> str:
+    """`text` as an SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def name(text: str) -> str:
+    """`text` as an SQL name."""
+    return '"' + text.replace('"', '""') + '"'
+
+
+def file_list(paths: list[Path]) -> str:
+    """Paths as the argument of read_parquet."""
+    return "[" + ", ".join(literal(str(path)) for path in paths) + "]"
