@@ -81,6 +81,7 @@ def report(name: str, found: list[dict[str, Any]], repeat: int) -> None:
     """One line of figures."""
     raws = [dump(resource) for resource in found]
     size = sum(map(len, raws)) / len(raws)
+    steps: dict[str, tuple[Callable[[Any], object], list[Any]]]
     steps = {"parse": (parse, raws), "validate": (validate, found), "extract": (extract, found), "dump": (dump, found)}
     figures = "".join(f"{best(step, inputs, repeat):10.1f}" for step, inputs in steps.values())
     print(f"{name:28}{len(raws):8}{size:8.0f}{figures}")

@@ -60,11 +60,11 @@ def parse(raw: bytes | str) -> dict[str, Any]:
         value = _second_look(data, error)
     if type(value) is not dict:
         raise Malformed("line 1, column 1: the body must be one JSON object that starts with '{'")
+    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _deeper_than(data, value):
+        raise _too_deep()
     again = orjson.dumps(value, default=_text_of)
     if again != data and again.translate(None, _SPACE) != data.translate(None, _SPACE):
         value = _exact(data)
-    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _deeper_than(data, value):
-        raise _too_deep()
     found: dict[str, Any] = value
     return found
 

@@ -13,7 +13,9 @@ from calendar import monthrange
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from math import isfinite
 
+from healthbrain.fhir.codec import Decimal
 from healthbrain.fhir.definitions import definitions
 from healthbrain.fhir.xhtml import fault
 
@@ -48,7 +50,8 @@ def _whole(low: int, high: int) -> Check:
 
 
 def _number(value: object) -> bool:
-    return (isinstance(value, float) or type(value) is int) and value == value
+    """JSON knows no infinity; a Decimal may exceed what a float holds and still be written exactly."""
+    return (type(value) is float and isfinite(value)) or type(value) is int or isinstance(value, Decimal)
 
 
 def _text(value: object) -> bool:

@@ -105,6 +105,8 @@ def _types(element: Record, nested: bool) -> Iterator[list[Any]]:
         return
     for kind in element["type"]:
         code = _extension(kind, _FHIR_TYPE) or kind["code"]
+        if element.get("base", {}).get("path") == "Resource.id":
+            code = "id"  # the snapshots of 4.0.1 say string, the text of the standard says id
         if nested and code in _NESTED:
             code = element["path"]
         profiles = {profile.removeprefix(_STRUCTURE) for profile in kind.get("profile", [])}
