@@ -105,6 +105,11 @@ def int8_raw(values: Sequence[bytes]) -> Int8:
     return Int8(_head(20, len(values)) + b"".join([b"\0\0\0\x08" + v for v in values]))
 
 
+def int8_text(values: Iterable[bytes]) -> str:
+    """One bigint[] as text, from numbers that are already 8 big-endian bytes: an array inside a text[] of many."""
+    return "{" + ",".join([str(int.from_bytes(v, "big", signed=True)) for v in values]) + "}"
+
+
 def int4(values: Sequence[int]) -> Int4:
     """int[]"""
     return Int4(_head(23, len(values)) + pack(">" + "ii" * len(values), *_interleaved(4, values)))

@@ -33,7 +33,7 @@ from healthbrain.errors import (
 from healthbrain.fhir import definitions
 from healthbrain.store import reading, searching
 from healthbrain.store.values import Observer, Page, Stored, Write, WriteContext, Written
-from healthbrain.store.writing import write
+from healthbrain.store.writing import instant_text, write
 
 LARGEST_BUNDLE = 10_000
 _ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
@@ -436,8 +436,7 @@ def _answer_error(error: HealthBrainError) -> dict[str, Any]:
 
 
 def _response_part(status: str, version: int, updated: datetime) -> dict[str, Any]:
-    stamp = updated.strftime("%Y-%m-%dT%H:%M:%S.") + f"{updated.microsecond // 1000:03d}Z"
-    return {"status": status, "etag": f'W/"{version}"', "lastModified": stamp}
+    return {"status": status, "etag": f'W/"{version}"', "lastModified": instant_text(updated)}
 
 
 def _response(kind: str, entries: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,71 +1,20 @@
 -- The fixed statements of the store. Parameters are positional; arrays are the rows (arrays.py).
 
--- name: next_rids
-select nextval('resource_rid_seq') from generate_series(1, %s);
-
 -- Locks in key order, so that two bundles that touch the same resources never wait for each other in a circle.
 -- name: lock_current
 select key, rid, version, deleted, owner, patient, rtype, fhir_id, updated, body
 from resource where key = any(%s) order by key for no key update;
 
--- Somebody else may create the same id at the same time: theirs is then updated instead (see writing.py).
--- name: insert_resources
-insert into resource (rid, key, rtype, fhir_id, version, updated, owner, patient, delivery, code, at_low, at_high, tokens, body)
-select n.rid, n.key, n.rtype, n.fhir_id, n.version, n.updated, n.owner, n.patient, n.delivery, n.code, n.at_low, n.at_high,
-       t.all_tokens[n.first_token:n.last_token], n.body
-from (select %s::bigint[] as all_tokens) t,
-     unnest(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-     as n(rid, key, rtype, fhir_id, version, updated, owner, patient, delivery, code, at_low, at_high, first_token, last_token, body)
-on conflict (key) do nothing;
-
--- name: rids_of_keys
-select key, rid from resource where key = any(%s);
-
--- name: keep_superseded
-insert into resource_history (rid, patient, delivery, updated, version, owner, rtype, deleted, body)
-select rid, patient, delivery, updated, version, owner, rtype, deleted, body from resource where rid = any(%s);
-
--- name: update_resources
-update resource r
-set version = n.version, updated = n.updated, owner = n.owner, patient = n.patient, delivery = n.delivery,
-    code = n.code, at_low = n.at_low, at_high = n.at_high, deleted = n.deleted,
-    tokens = t.all_tokens[n.first_token:n.last_token], body = n.body
-from (select %s::bigint[] as all_tokens) t,
-     unnest(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-     as n(rid, version, updated, owner, patient, delivery, code, at_low, at_high, deleted, first_token, last_token, body)
-where r.rid = n.rid;
-
--- name: clear_dates
-delete from resource_date where rid = any(%s);
-
--- name: clear_numbers
-delete from resource_number where rid = any(%s);
-
--- name: clear_strings
-delete from resource_string where rid = any(%s);
-
--- name: clear_changes
-delete from change where rid = any(%s);
-
--- name: insert_dates
-insert into resource_date (rid, param, low, high) select * from unnest(%s, %s, %s, %s);
-
--- name: insert_numbers
-insert into resource_number (rid, param, low, high, unit, label, code) select * from unnest(%s, %s, %s, %s, %s, %s, %s);
-
--- name: insert_strings
-insert into resource_string (rid, param, value) select * from unnest(%s, %s, %s);
-
--- name: insert_changes
-insert into change (rid, version, owner, patient, delivery, at, kind)
-select n.rid, n.version, n.owner, n.patient, n.delivery, n.at, n.kind::"char"
-from unnest(%s, %s, %s, %s, %s, %s, %s) with ordinality as n(rid, version, owner, patient, delivery, at, kind, place)
-order by n.place;
-
--- name: insert_concept_texts
-insert into concept_text (param, token, value)
-select n.param, n.token, n.value from unnest(%s, %s, %s) as n(param, token, value)
-where not exists (select from concept_text t where t.param = n.param and t.value = n.value);
+-- The function is in migrations/0003_write.pre.sql.
+-- name: write
+select resource_write_1(
+    %s, %s, %s,
+    %s, %s, %s, %s, %s, %s, %s,
+    %s, %s, %s, %s, %s,
+    %s, %s, %s, %s,
+    %s, %s, %s, %s, %s, %s, %s,
+    %s, %s, %s,
+    %s, %s, %s);
 
 -- The change feed. What a snapshot does not see is exactly: transactions from its xmax on, and those in its list.
 

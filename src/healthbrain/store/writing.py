@@ -12,12 +12,11 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from healthbrain.database import Connection
-from healthbrain.errors import Conflict, Forbidden, Incorrect, Invalid, Issue, NotFound, PreconditionFailed
+from healthbrain.errors import Conflict, Fault, Forbidden, Incorrect, Invalid, Issue, NotFound, PreconditionFailed
 from healthbrain.fhir import dump, extract, parse, validate
 from healthbrain.store import arrays, bodies, keys
 from healthbrain.store.rows import Rows, index_rows, text_token
@@ -27,10 +26,7 @@ from healthbrain.store.values import Observer, Write, WriteContext, Written
 from healthbrain.store.visibility import writable
 
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
-_RIDS_AT_ONCE = 64
 _ATTEMPTS = 5
-
-_spare_rids: WeakKeyDictionary[Connection, list[int]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +184,10 @@ async def _write_wave(
             else:
                 changing.append(draft)
         _check([d for d in changing if d.rows is None and d.content is not None], validated)
-        lost = await _store(connection, changing, context)
+        pending = await _store(connection, changing, context)
         for draft in changing:
-            if draft.key not in lost:
+            if draft.rid:
                 results[id(draft)] = _written(draft, context)
-        pending = [d for d in changing if d.key in lost]
         if not pending:
             return [results[id(draft)] for draft in wave]
     raise Conflict(f"{pending[0].place}: somebody else writes the same resource all the time; try again")
@@ -223,7 +218,6 @@ def _decide(draft: Draft, context: WriteContext) -> Written | None:
     if wanted.kind == "create" and wanted.id is not None and draft.exists:
         raise Conflict(f"{draft.place} is already here; update it instead")
     draft.version = current.version + 1 if current else 1
-    draft.rid = current.rid if current else 0
     if wanted.kind == "delete":
         if current is None or current.deleted:
             return _unchanged(draft, context)
@@ -301,68 +295,24 @@ def identical(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-@dataclass(slots=True)
-class Columns:
-    """The rows of one wave, as columns."""
-
-    tokens: list[bytes] = field(default_factory=list)
-    first_token: list[int] = field(default_factory=list)
-    last_token: list[int] = field(default_factory=list)
-    dates: list[tuple[int, int, int, int]] = field(default_factory=list)
-    numbers: list[tuple[int, int, float, float, int, int, int]] = field(default_factory=list)
-    strings: list[tuple[int, int, str]] = field(default_factory=list)
-    concepts: set[tuple[int, str]] = field(default_factory=set)
-
-    def add(self, rid: int, rows: Rows | None) -> None:
-        """The rows of one resource; None for a tombstone."""
-        self.first_token.append(len(self.tokens) + 1)
-        if rows is not None:
-            self.tokens += rows.tokens
-            self.dates += [(rid, *row) for row in rows.dates]
-            self.numbers += [(rid, *row) for row in rows.numbers]
-            self.strings += [(rid, *row) for row in rows.strings]
-            self.concepts |= rows.concepts
-        self.last_token.append(len(self.tokens))
-
-
-async def _store(connection: Connection, drafts: list[Draft], context: WriteContext) -> set[bytes]:
-    """Send the rows; returns the keys that somebody else created meanwhile."""
+async def _store(connection: Connection, drafts: Sequence[Draft], context: WriteContext) -> list[Draft]:
+    """Write the rows in one call; returns the drafts whose resource somebody else created meanwhile."""
     if not drafts:
-        return set()
-    created = sorted((d for d in drafts if d.current is None), key=lambda d: d.key)
-    changed = [d for d in drafts if d.current is not None]
-    for draft, rid in zip(created, await _new_rids(connection, len(created)), strict=True):
-        draft.rid = rid
+        return []
     _finish(drafts, context)
-    async with connection.pipeline():
-        inserted = None
-        columns = Columns()
-        if created:
-            for draft in created:
-                columns.add(draft.rid, draft.rows)
-            inserted = await connection.execute(SQL["insert_resources"], _insert_parameters(created, columns, context))
-        if changed:
-            await _replace(connection, changed, columns, context)
-        await _insert_side_rows(connection, columns)
-        await connection.execute(SQL["insert_changes"], _change_parameters(drafts, context))
-    if inserted is not None and inserted.rowcount < len(created):
-        return await _withdraw_lost(connection, created)
-    return set()
-
-
-async def _new_rids(connection: Connection, count: int) -> list[int]:
-    """Row ids, taken from the sequence in blocks that stay with the connection."""
-    spare = _spare_rids.setdefault(connection, [])
-    if len(spare) < count:
-        cursor = await connection.execute(SQL["next_rids"], [max(count - len(spare), _RIDS_AT_ONCE)])
-        spare += [rid for (rid,) in await cursor.fetchall()]
-    taken, spare[:] = spare[:count], spare[count:]
-    return taken
+    side = SideRows.of([draft.rows for draft in drafts])
+    parameters = [context.at, context.owner, context.delivery, *_version_columns(drafts), *side.columns()]
+    row = await (await connection.execute(SQL["write"], parameters)).fetchone()
+    if row is None:
+        raise Fault("the database wrote nothing and did not say why")
+    for draft, rid in zip(drafts, row[0], strict=True):
+        draft.rid = rid or 0
+    return [draft for draft in drafts if not draft.rid]
 
 
 def _finish(drafts: Sequence[Draft], context: WriteContext) -> None:
     """Set the server's meta and make the bodies."""
-    stamp = context.at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{context.at.microsecond // 1000:03d}Z"
+    stamp = instant_text(context.at)
     for draft in drafts:
         if draft.content is None or draft.rows is None:
             continue
@@ -374,109 +324,72 @@ def _finish(drafts: Sequence[Draft], context: WriteContext) -> None:
         draft.patient = draft.rows.patient
 
 
-_EMPTY = Rows()
+def instant_text(at: datetime) -> str:
+    """An instant as lastUpdated shows it."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
 
 
-def _insert_parameters(drafts: Sequence[Draft], columns: Columns, context: WriteContext) -> list[arrays.Array]:
-    count = len(drafts)
-    rows = [d.rows or _EMPTY for d in drafts]
+_NOTHING = Rows()
+
+
+def _version_columns(drafts: Sequence[Draft]) -> list[arrays.Array]:
+    rows = [d.rows if d.rows is not None and d.content is not None else _NOTHING for d in drafts]
     return [
-        arrays.int8_raw(columns.tokens),
-        arrays.int8([d.rid for d in drafts]),
+        arrays.int8([d.current.rid if d.current else None for d in drafts]),
         arrays.uuid([d.key for d in drafts]),
         arrays.int2([d.index.number for d in drafts]),
         arrays.text([d.id for d in drafts]),
         arrays.int4([d.version for d in drafts]),
-        arrays.instant([arrays.microseconds(context.at)] * count),
-        arrays.int4([context.owner] * count),
         arrays.int8([d.patient for d in drafts]),
-        arrays.int8([context.delivery] * count),
         arrays.int8([r.code for r in rows]),
         arrays.instant([r.at_low for r in rows]),
         arrays.instant([r.at_high for r in rows]),
-        arrays.int4(columns.first_token),
-        arrays.int4(columns.last_token),
+        arrays.text([arrays.int8_text(r.tokens) for r in rows]),
         arrays.bytea([d.body for d in drafts]),
-    ]
-
-
-async def _replace(connection: Connection, drafts: Sequence[Draft], columns: Columns, context: WriteContext) -> None:
-    rids = arrays.int8([d.rid for d in drafts])
-    await connection.execute(SQL["keep_superseded"], [rids])
-    for name in ("clear_dates", "clear_numbers", "clear_strings"):
-        await connection.execute(SQL[name], [rids])
-    start = len(columns.first_token)
-    for draft in drafts:
-        columns.add(draft.rid, draft.rows if draft.content is not None else None)
-    count = len(drafts)
-    rows = [d.rows or _EMPTY for d in drafts]
-    parameters = [
-        arrays.int8_raw(columns.tokens),
-        rids,
-        arrays.int4([d.version for d in drafts]),
-        arrays.instant([arrays.microseconds(context.at)] * count),
-        arrays.int4([context.owner] * count),
-        arrays.int8([d.patient for d in drafts]),
-        arrays.int8([context.delivery] * count),
-        arrays.int8([r.code for r in rows]),
-        arrays.instant([r.at_low for r in rows]),
-        arrays.instant([r.at_high for r in rows]),
-        arrays.boolean([d.content is None for d in drafts]),
-        arrays.int4(columns.first_token[start:]),
-        arrays.int4(columns.last_token[start:]),
-        arrays.bytea([d.body for d in drafts]),
-    ]
-    await connection.execute(SQL["update_resources"], parameters)
-
-
-async def _insert_side_rows(connection: Connection, columns: Columns) -> None:
-    if columns.dates:
-        rid, param, low, high = zip(*columns.dates, strict=True)
-        await connection.execute(
-            SQL["insert_dates"], [arrays.int8(rid), arrays.int4(param), arrays.instant(low), arrays.instant(high)]
-        )
-    if columns.numbers:
-        rid, param, start, end, unit, label, code = zip(*columns.numbers, strict=True)
-        await connection.execute(
-            SQL["insert_numbers"],
-            [
-                arrays.int8(rid), arrays.int4(param), arrays.float8(start), arrays.float8(end),
-                arrays.int8(unit), arrays.int8(label), arrays.int8(code),
-            ],
-        )  # fmt: skip
-    if columns.strings:
-        rid, param, value = zip(*columns.strings, strict=True)
-        await connection.execute(SQL["insert_strings"], [arrays.int8(rid), arrays.int4(param), arrays.text(value)])
-    if columns.concepts:
-        param, value = zip(*columns.concepts, strict=True)
-        tokens = [text_token(*concept) for concept in columns.concepts]
-        await connection.execute(
-            SQL["insert_concept_texts"], [arrays.int4(param), arrays.int8_raw(tokens), arrays.text(value)]
-        )
-
-
-def _change_parameters(drafts: Sequence[Draft], context: WriteContext) -> list[arrays.Array]:
-    count = len(drafts)
-    return [
-        arrays.int8([d.rid for d in drafts]),
-        arrays.int4([d.version for d in drafts]),
-        arrays.int4([context.owner] * count),
-        arrays.int8([d.patient for d in drafts]),
-        arrays.int8([context.delivery] * count),
-        arrays.instant([arrays.microseconds(context.at)] * count),
         arrays.text(["d" if d.content is None else "u" if d.exists else "c" for d in drafts]),
     ]
 
 
-async def _withdraw_lost(connection: Connection, created: Sequence[Draft]) -> set[bytes]:
-    """Take back the side rows of resources that somebody else created in the same moment; returns their keys."""
-    ours = {draft.key: draft.rid for draft in created}
-    cursor = await connection.execute(SQL["rids_of_keys"], [arrays.uuid(list(ours))])
-    lost = {key.bytes for key, rid in await cursor.fetchall() if ours[key.bytes] != rid}
-    rids = arrays.int8([ours[key] for key in lost])
-    for name in ("clear_dates", "clear_numbers", "clear_strings", "clear_changes"):
-        await connection.execute(SQL[name], [rids])
-    return lost
+@dataclass(slots=True)
+class SideRows:
+    """The rows of the side tables; each begins with the place of its version, counted from 1."""
+
+    dates: list[tuple[int, int, int, int]] = field(default_factory=list)
+    numbers: list[tuple[int, int, float, float, int, int, int]] = field(default_factory=list)
+    strings: list[tuple[int, int, str]] = field(default_factory=list)
+    concepts: set[tuple[int, str]] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, versions: Sequence[Rows | None]) -> SideRows:
+        """Gather them from all versions."""
+        side = cls()
+        for place, rows in enumerate(versions, 1):
+            if rows is not None:
+                side.dates += [(place, *row) for row in rows.dates]
+                side.numbers += [(place, *row) for row in rows.numbers]
+                side.strings += [(place, *row) for row in rows.strings]
+                side.concepts |= rows.concepts
+        return side
+
+    def columns(self) -> list[arrays.Array]:
+        """As parameters of the write statement."""
+        d_place, d_param, d_low, d_high = columns(self.dates, 4)
+        n_place, n_param, n_low, n_high, n_unit, n_label, n_code = columns(self.numbers, 7)
+        s_place, s_param, s_value = columns(self.strings, 3)
+        c_param, c_value = columns(sorted(self.concepts), 2)
+        c_token = [text_token(param, value) for param, value in zip(c_param, c_value, strict=True)]
+        int4, int8, float8 = arrays.int4, arrays.int8, arrays.float8
+        return [
+            int4(d_place), int4(d_param), arrays.instant(d_low), arrays.instant(d_high),
+            int4(n_place), int4(n_param), float8(n_low), float8(n_high), int8(n_unit), int8(n_label), int8(n_code),
+            int4(s_place), int4(s_param), arrays.text(s_value),
+            int4(c_param), arrays.int8_raw(c_token), arrays.text(c_value),
+        ]  # fmt: skip
+
+
+def columns(rows: Sequence[tuple[Any, ...]], width: int) -> Sequence[Sequence[Any]]:
+    """Rows as columns; empty columns when there are no rows."""
+    return list(zip(*rows, strict=True)) if rows else [()] * width
 
 
 def missing(type_: str, id_: str) -> NotFound:
