@@ -28,13 +28,13 @@ def moment(at: datetime) -> str:
     return f"{at.isoformat()}+08:00"
 
 
-def bundle(entries: Iterable[Entry]) -> bytes:
-    """A transaction that puts the entries."""
+def bundle(entries: Iterable[Entry], at: datetime) -> bytes:
+    """A transaction, put together at a time, that puts the entries."""
     parts = [
         f'{{"fullUrl":"urn:healthbrain:twin:{kind}/{ident}","resource":{body},"request":{{"method":"PUT","url":"{kind}/{ident}"}}}}'
         for kind, ident, body in entries
     ]
-    return f'{{"resourceType":"Bundle","type":"transaction","entry":[{",".join(parts)}]}}'.encode()
+    return f'{{"resourceType":"Bundle","type":"transaction","timestamp":"{moment(at)}","entry":[{",".join(parts)}]}}'.encode()
 
 
 @cache

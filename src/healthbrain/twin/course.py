@@ -158,6 +158,7 @@ class Life:
             )
         else:
             since = self._day()
+        since = max(since, self.who.born + timedelta(days=35))
         at = self.calendar.on(self.rng, since)
         self._add(Enrolment(self._number(), self.centre, at, self._family_doctor(), "family-doctor", since))
 
@@ -328,7 +329,7 @@ class Life:
                     due = who.born + timedelta(
                         days=int(dose.month * 30.44) + (0 if dose.month == 0 else whole(rng, 0, 12 if timely else 90))
                     )
-                    if due < self.last and (who.cast or rng.random() < (0.995 if timely else 0.9)):
+                    if due < self.last and (who.cast or rng.random() < (0.998 if timely else 0.95)):
                         self._shot(due, dose.vaccine, dose.number)
         for year in (self.calendar.start.year, self.calendar.end.year):
             day = date(year, 10, 1) + timedelta(days=whole(rng, 0, 60))

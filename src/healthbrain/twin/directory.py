@@ -61,4 +61,5 @@ def messages(institutions: Sequence[Institution], staff: Sequence[Staff], at: da
         entries += [practitioner(member), role(member)]
     for number, start in enumerate(range(0, len(entries), 200)):
         part = entries[start : start + 200]
-        yield Outgoing(SENDER, "fhir", at + timedelta(seconds=number), bundles.bundle(part), "directory", len(part))
+        sent = at + timedelta(seconds=number)
+        yield Outgoing(SENDER, "fhir", sent, bundles.bundle(part, sent), "directory", len(part))

@@ -189,7 +189,7 @@ class District:
         since = max(who.born, who.arrived or who.born)
         if since >= self.start:
             at = datetime.combine(since, time(16)) + timedelta(days=14)
-            yield Outgoing("QP00", "fhir", at, bundles.bundle(entries), "register", len(entries))
+            yield Outgoing("QP00", "fhir", at, bundles.bundle(entries, at), "register", len(entries))
         else:
             yield from loads.add("QP00", entries)
         if who.died:
@@ -198,7 +198,7 @@ class District:
                 datetime.combine(since, time(17)) + timedelta(days=14),
             )
             dead = bundles.patient(known, household=who.household, died=datetime.combine(who.died, time(4)))
-            yield Outgoing("QP00", "fhir", at, bundles.bundle([dead]), "death", 1)
+            yield Outgoing("QP00", "fhir", at, bundles.bundle([dead], at), "death", 1)
 
     def _by_fhir(
         self, who: Resident, institution: Institution, events: list[Event], loads: _Loads
@@ -219,7 +219,7 @@ class District:
                 yield from loads.add(institution.code, entries)
             else:
                 at = datetime.combine(here, time(15))
-                yield Outgoing(institution.code, "fhir", at, bundles.bundle(entries), "load", len(entries))
+                yield Outgoing(institution.code, "fhir", at, bundles.bundle(entries, at), "load", len(entries))
         last = datetime.combine(here, time(15)) if sent else datetime.min  # noqa: DTZ901 - local time
         for at, event in sorted(
             ((self._sent_at(rng, institution, e), e) for e in later), key=lambda pair: (pair[0], pair[1].number)
@@ -231,7 +231,7 @@ class District:
             if needed := used.fhir_id not in sent:
                 entries.insert(0, bundles.patient(used))
                 sent.add(used.fhir_id)
-            message = Outgoing(institution.code, "fhir", at, bundles.bundle(entries), _kind(event), len(entries))
+            message = Outgoing(institution.code, "fhir", at, bundles.bundle(entries, at), _kind(event), len(entries))
             yield from spoil(rng, message, needed=needed)
 
     def _by_hl7(self, who: Resident, institution: Institution, events: list[Event]) -> Iterator[Outgoing]:
@@ -281,7 +281,7 @@ class _Loads:
         entries = self._waiting[source]
         self._waiting[source] = []
         at = self.at + timedelta(seconds=self._counts[source] // LOAD)
-        return Outgoing(source, "fhir", at, bundles.bundle(entries), "load", len(entries))
+        return Outgoing(source, "fhir", at, bundles.bundle(entries, at), "load", len(entries))
 
 
 def _past(writer: bundles.Writer, event: Event) -> list[bundles.Entry]:

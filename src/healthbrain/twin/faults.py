@@ -40,7 +40,10 @@ def _odd_bytes(payload: bytes) -> bytes:
 FHIR: dict[str, Callable[[bytes], bytes]] = {
     "broken-json": _cut,
     "future-date": _sub(rb'"start":"20', b'"start":"21'),
-    "no-patient": _sub(rb'"subject":\{"reference":"Patient/[^"]*"\},"encounter"', b'"encounter"'),
+    "no-patient": _sub(  # of a diagnosis or prescription, which must have one
+        rb'"subject":\{"reference":"Patient/[^"]*"\},("encounter":\{"reference":"[^"]*"\},"(?:recordedDate|authoredOn)")',
+        rb"\1",
+    ),
     "bad-code": _sub(rb'"status":"(final|finished|completed)"', '"status":"已完成"'.encode()),
     "bad-date": _sub(rb'"(start|birthDate|recordedDate)":"(\d{4})-\d\d-\d\d', rb'"\1":"\2-02-30'),
     "unknown-element": _sub(rb'"resourceType":"(Encounter|Patient)"', rb'"resourceType":"\1","hisStatus":"1"'),

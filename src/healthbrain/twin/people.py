@@ -60,14 +60,17 @@ class Household:
     members: list[Resident] = field(default_factory=list)
 
 
+Slot = tuple[str, str, str]  # role, sex or '' for either, age band
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of household: who lives in it, as (role, sex or '' for either, age bands)."""
+    """A kind of household and who lives in it."""
 
     name: str
     native: bool
     weight: float
-    members: tuple[tuple[str, str, str], ...]
+    members: tuple[Slot, ...]
 
 
 # age bands: weights of (from, to) in years
@@ -150,8 +153,9 @@ class Register:
             home = places.address(rng, native=True)
             home = places.Address(places.towns()[0], 0, home.line if "号" in home.line else "1号")
         household = Household(number, kind.native)
-        for role, sex, band in kind.members:
-            self._add(household, rng, home, (role, sex, band))
+        ages = _fitting_ages(rng, kind.members)
+        for (role, sex, band), age in zip(kind.members, ages, strict=True):
+            self._add(household, rng, home, (role, sex, band), age)
             if role == "child" and rng.random() < 0.012 and number not in CAST:
                 self._add_twin(household, rng)
         self._relate(household)
@@ -169,15 +173,11 @@ class Register:
             member.insurance = member.insurance or numbers.insurance(member.key)
         household.members[0 if household.number == 0 else 2].cast = "elder" if household.number == 0 else "child"
 
-    def _add(self, household: Household, rng: Random, home: places.Address, slot: tuple[str, str, str]) -> None:
+    def _add(self, household: Household, rng: Random, home: places.Address, slot: Slot, age: float) -> None:
         role, sex, band = slot
-        first, last = _BANDS[band].pick(rng)
         sex = sex or ("M" if rng.random() < 0.52 else "F")
-        born = self.end - timedelta(days=int((whole(rng, first, last) + rng.random()) * 365.2425) + 1)
+        born = self.end - timedelta(days=int(age * 365.2425) + 1)
         head = household.members[0] if household.members else None
-        if head and role == "spouse" and band in ("elder", "middle", "parent", "worker"):
-            born = max(head.born + timedelta(days=int(rng.gauss(600, 900))), date(1922, 1, 1))
-            born = min(born, self.end - timedelta(days=365 * (60 if band == "elder" else 20)))
         foreign = not household.native and band in ("worker", "parent") and rng.random() < 0.004
         nation = head.nation if head and role != "member" else self._nation(rng, native=household.native)
         area, province = numbers.home_area(rng, native=household.native, nation=nation, born=born)
@@ -185,7 +185,6 @@ class Register:
             area, province = head.area, head.province
         key = household.number * 10 + len(household.members)
         called = self._name(household, rng, (role, sex, nation), born) if not foreign else names.foreigner(rng)
-        age = (self.end - born).days / 365.2425
         own_phone = age >= 14 and not (age >= 80 and rng.random() < 0.5)
         resident = Resident(
             key=key, sex=sex, born=born, name=called, nation="" if foreign else nation, native=household.native,
@@ -272,6 +271,36 @@ class Register:
             if rng.random() < yearly * days / 365 and member.left is None:
                 first = max(self.start, member.born, member.arrived or self.start)
                 member.died = first + timedelta(days=int(rng.random() * max((self.end - first).days, 1)))
+
+
+def _fitting_ages(rng: Random, slots: tuple[Slot, ...]) -> list[float]:
+    """Ages that go together: spouses close to each other, parents 20 to 38 years older than their children."""
+    ages = []
+    for _, _, band in slots:
+        first, last = _BANDS[band].pick(rng)
+        ages.append(whole(rng, first, last) + rng.random())
+    roles = [role for role, _, _ in slots]
+    youngest = max((age for role, age in zip(roles, ages, strict=True) if role == "child"), default=None)
+    if "head" not in roles:
+        return ages
+    head = roles.index("head")
+    if youngest is not None and not 20 <= ages[head] - youngest <= 38:
+        ages[head] = youngest + 20.5 + rng.random() * 14
+    for place, (role, _, band) in enumerate(slots):
+        if role == "spouse":
+            ages[place] = _spouse_age(rng, ages[head], band, youngest)
+        elif role == "parent" and ages[place] - ages[head] < 20:
+            ages[place] = ages[head] + 20.5 + rng.random() * 10
+    return ages
+
+
+def _spouse_age(rng: Random, head: float, band: str, child: float | None) -> float:
+    """A wife is about two years younger; never too young for the household's child, or to be married."""
+    age = head - 1.7 + rng.gauss(0, 2.2)
+    least = 60.0 if band == "elder" else 20.0
+    if child is not None:
+        least = max(least, child + 20.2)
+    return max(age, least + rng.random() * 0.5)
 
 
 def sex_line(role: str, sex: str) -> bool:
