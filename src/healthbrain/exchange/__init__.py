@@ -1,29 +1,69 @@
 """The doors: every arrival is kept raw, translated, checked, written once, acknowledged after the commit, and replayable.
 
-`Ledger.receive` takes in one arrival (FHIR REST, NDJSON, HL7 v2); `serve_mllp` with `mllp_handler` listens; `put_source` registers a
-sender; `arrivals`, `summary` and their like answer the arrivals page; `replay` tries again.
+`Ledger.receive` takes in one arrival (FHIR REST, HL7 v2), `receive_ndjson` a file of lines, `import_paths` files and
+folders; `serve_mllp` with `mllp_handler` listens; `put_source` registers a sender; `arrivals`, `summary`, `reasons`
+and `coverage` answer the arrivals page; `replay` tries again.
 """
 
+from healthbrain.exchange.bulk import Standing, receive_ndjson
 from healthbrain.exchange.hl7v2.mllp import MllpServer, serve_mllp
+from healthbrain.exchange.imports import Imported, files_of, import_paths
+from healthbrain.exchange.ledger import raw
 from healthbrain.exchange.listen import mllp_handler
-from healthbrain.exchange.receive import Ledger, receive
+from healthbrain.exchange.listing import (
+    Coverage,
+    DaySummary,
+    DeliveryPage,
+    Filter,
+    Reason,
+    Upload,
+    arrivals,
+    coverage,
+    delivery,
+    reasons,
+    refused_lines,
+    summary,
+)
+from healthbrain.exchange.receiving import Ledger, receive
+from healthbrain.exchange.replaying import attempts, replay, replay_all
 from healthbrain.exchange.sources import put_source, source, source_by_code, source_for_mllp, sources
 from healthbrain.exchange.values import Arrival, Delivery, Interaction, Receipt, Source
 
 __all__ = [
     "Arrival",
+    "Coverage",
+    "DaySummary",
     "Delivery",
+    "DeliveryPage",
+    "Filter",
+    "Imported",
     "Interaction",
     "Ledger",
     "MllpServer",
+    "Reason",
     "Receipt",
     "Source",
+    "Standing",
+    "Upload",
+    "arrivals",
+    "attempts",
+    "coverage",
+    "delivery",
+    "files_of",
+    "import_paths",
     "mllp_handler",
     "put_source",
+    "raw",
+    "reasons",
     "receive",
+    "receive_ndjson",
+    "refused_lines",
+    "replay",
+    "replay_all",
     "serve_mllp",
     "source",
     "source_by_code",
     "source_for_mllp",
     "sources",
+    "summary",
 ]

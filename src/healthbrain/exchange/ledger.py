@@ -1,4 +1,4 @@
-"""The delivery ledger's rows: who sent what when, and what became of it. Only SQL; `receive` decides.
+"""The delivery ledger's rows: who sent what when, and what became of it. Only SQL; `receiving` decides.
 
 A delivery's number is taken before anything is written, so that every resource carries it; the row itself is written
 last, in the same transaction. Of two messages with one number the second waits for the first at the unique index and
@@ -47,6 +47,7 @@ class Entry:
     issues: Sequence[Issue] = ()
     error: HealthBrainError | None = None
     original: int | None = None
+    request: dict[str, Any] | None = None  # the REST interaction
 
 
 _NEXT = "select nextval('delivery_id_seq')"
@@ -58,8 +59,8 @@ where source = %s and control_id = %s and message_type = %s and state in ('accep
 
 _INSERT = """
 insert into delivery (id, source, door, received_at, message_at, settled_at, state, control_id, message_type, name, digest,
-    size, entries, written, refused, warnings, reason, issues, original)
-values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+    size, entries, written, refused, warnings, reason, issues, original, request)
+values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 on conflict (source, control_id, message_type) where control_id <> '' and state in ('accepted', 'partly', 'held')
 do nothing returning id"""
 
@@ -122,6 +123,7 @@ async def record(connection: Connection, number: int, entry: Entry, raw: bytes |
         number, entry.source, entry.door, entry.received_at, entry.message_at, entry.settled_at, entry.state,
         entry.control_id, entry.message_type, entry.name, entry.digest, entry.size, entry.entries, entry.written,
         entry.refused, _warnings(entry), reason(entry), issues_json(entry.issues, entry.error), entry.original,
+        orjson.dumps(entry.request).decode() if entry.request else None,
     )  # fmt: skip
     if await (await connection.execute(_INSERT, values)).fetchone() is None:
         return False

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from healthbrain.errors import HealthBrainError, Issue, Malformed, TooLarge
 from healthbrain.exchange.hl7v2.ack import acknowledge
 from healthbrain.exchange.hl7v2.mllp import Frame, Handler
-from healthbrain.exchange.receive import Ledger
+from healthbrain.exchange.receiving import Ledger
 from healthbrain.exchange.values import Arrival
 
 _FAULTS = {

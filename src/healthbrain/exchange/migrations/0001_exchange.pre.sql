@@ -41,7 +41,8 @@ create table delivery (
     warnings int not null default 0,
     reason text not null default '',                    -- the first error in short, to group by
     issues jsonb not null default '[]',
-    original bigint references delivery                 -- duplicate: of this one
+    original bigint references delivery,                -- duplicate: of this one
+    request jsonb                                       -- FHIR REST: the interaction, to replay it
 );
 alter sequence delivery_id_seq owned by delivery.id;
 create index delivery_received on delivery (received_at desc, id desc);

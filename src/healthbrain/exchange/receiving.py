@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
@@ -325,6 +325,7 @@ def _entry(arrival: Arrival, owner: Source | None, state: State, settled_at: dat
         control_id=(arrival.control_id or "")[:200],
         message_type=arrival.message_type[:60],
         name=arrival.name[:300],
+        request=asdict(arrival.interaction) if arrival.interaction else None,
         **more,
     )
 
