@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from email.utils import format_datetime
 from typing import Any
 
 from healthbrain.api.call import Call, Send
@@ -15,6 +14,8 @@ from healthbrain.errors import HealthBrainError, Incorrect, http_status, operati
 from healthbrain.fhir import dump
 
 CONTENT_TYPE = b"application/fhir+json; charset=utf-8"
+_DAYS = (b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun")
+_MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
 _GZIP_FROM = 32 * 1024  # bytes; below that packing costs more than it saves on a fast line
 _JSON = ("json", "*/*", "application/*", "text/html")
 _FORMATS = frozenset({"json", "application/json", "application/fhir+json", "text/json", "application/fhir json"})
@@ -55,8 +56,11 @@ def of_version(status: int, body: bytes | None, version: int, updated: datetime,
 
 
 def http_date(when: datetime) -> bytes:
-    """A time as HTTP writes it: whole seconds, GMT."""
-    return format_datetime(when, usegmt=True).encode()
+    """A UTC time as HTTP writes it."""
+    day, month = _DAYS[when.weekday()], _MONTHS[when.month - 1]
+    return b"%b, %02d %b %d %02d:%02d:%02d GMT" % (
+        day, when.day, month, when.year, when.hour, when.minute, when.second
+    )  # fmt: skip
 
 
 # class -> HTTP status, for what HTTP knows and the error tree does not

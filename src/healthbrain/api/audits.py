@@ -11,7 +11,7 @@ from healthbrain.access import Gate
 from healthbrain.api import bundles
 from healthbrain.api.answer import Answer
 from healthbrain.api.call import Call, Params
-from healthbrain.api.lending import lend_reading
+from healthbrain.api.lending import ask
 from healthbrain.api.platform import Platform
 from healthbrain.api.reading import add_form, count_of, instant
 from healthbrain.errors import Incorrect
@@ -32,8 +32,7 @@ class Audits:
         """GET /AuditEvent/id"""
         call.trace.interaction, call.trace.type, call.trace.id = "read", "AuditEvent", id_
         scope = await self._gate.decide(call.who, "read", "AuditEvent", call.at)
-        async with lend_reading(self._platform.pool) as connection:
-            record = await audit.read(connection, id_, scope=scope)
+        record = await ask(self._platform.readers, lambda connection: audit.read(connection, id_, scope=scope))
         return Answer(200, await self._render(record))
 
     async def search(self, call: Call) -> Answer:
@@ -43,10 +42,10 @@ class Audits:
             await add_form(call)
         scope = await self._gate.decide(call.who, "search", "AuditEvent", call.at)
         query = query_of(call.params, strict=call.prefers("handling") != "lenient")
-        async with lend_reading(self._platform.pool) as connection:
-            records, following = await audit.search(
-                connection, query, scope=scope, count=count_of(call, _USUAL) or 1, after=call.param(bundles.CURSOR)
-            )
+        count, after = count_of(call, _USUAL) or 1, call.param(bundles.CURSOR)
+        records, following = await ask(
+            self._platform.readers, lambda c: audit.search(c, query, scope=scope, count=count, after=after)
+        )
         bodies = [await self._render(record) for record in records]
         keys = [record.key for record in records]
         return Answer(200, bundles.listing("AuditEvent", keys, bodies, call.base, call.params, following))

@@ -1,27 +1,32 @@
 """Connections for requests: lent for a short time, and refused early when too many are waiting.
 
-A read runs without a transaction block: one statement, one round trip. A request that waits too long for a connection,
-or finds too many waiting before it, is told to come back (429/503 with Retry-After) instead of making the queue longer.
+A request that waits too long for a connection, or finds too many waiting before it, is told to come back (429 or 503
+with Retry-After) instead of making the queue longer.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
+import psycopg
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from healthbrain.database import Connection, Pool
 from healthbrain.errors import Busy, Unavailable
 
 WAIT = 5.0  # seconds for a connection
-MOST_WAITING = 64  # requests in this process beyond those that work
+MOST_INSIDE = 64  # requests of this process that are worked on or wait for a connection
+_ATTEMPTS = 16  # more than a pool has connections: after a restart of the database each of them may be broken
+
+_T = TypeVar("_T")
 
 
 class Gangway:
     """Counts who is inside; raises Busy at the door when it is full."""
 
-    def __init__(self, most: int = MOST_WAITING) -> None:
+    def __init__(self, most: int = MOST_INSIDE) -> None:
         self._most = most
         self._inside = 0
 
@@ -39,23 +44,24 @@ async def lend(pool: Pool) -> AsyncIterator[Connection]:
     """A connection in a transaction that is committed at the end, or rolled back on error."""
     connection = await _get(pool)
     try:
-        async with connection:  # commits or rolls back; the pool's connections do not close here
+        async with connection:  # commits or rolls back; a connection of a pool does not close here
             yield connection
     finally:
         await pool.putconn(connection)
 
 
-@asynccontextmanager
-async def lend_reading(pool: Pool) -> AsyncIterator[Connection]:
-    """A connection where every statement stands alone."""
-    connection = await _get(pool)
-    try:
-        await connection.set_autocommit(True)
-        yield connection
-    finally:
-        if not connection.closed and connection.autocommit:
-            await connection.set_autocommit(False)
-        await pool.putconn(connection)
+async def ask(readers: Pool, question: Callable[[Connection], Awaitable[_T]]) -> _T:
+    """The answer to a question that changes nothing. It is asked again while connections turn out to be broken."""
+    for attempt in range(_ATTEMPTS):
+        connection = await _get(readers)
+        try:
+            return await question(connection)
+        except psycopg.OperationalError:
+            if not connection.broken or attempt == _ATTEMPTS - 1:
+                raise
+        finally:
+            await readers.putconn(connection)
+    raise AssertionError("unreachable")
 
 
 async def _get(pool: Pool) -> Connection:

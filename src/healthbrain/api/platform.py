@@ -30,6 +30,10 @@ class Platform(Protocol):
         """The open connection pool."""
 
     @property
+    def readers(self) -> Pool:
+        """Connections for single statements that read."""
+
+    @property
     def definitions(self) -> Definitions:
         """FHIR R4 definitions."""
 

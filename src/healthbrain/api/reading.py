@@ -8,7 +8,7 @@ from healthbrain.access import Gate
 from healthbrain.api import bundles, parts
 from healthbrain.api.answer import Answer, UnsupportedMedia, of_version
 from healthbrain.api.call import Call, decode_params
-from healthbrain.api.lending import lend_reading
+from healthbrain.api.lending import ask
 from healthbrain.api.platform import Platform
 from healthbrain.api.queries import described
 from healthbrain.errors import Forbidden, Incorrect, NotFound
@@ -30,8 +30,8 @@ class Reading:
         """GET /Type/id"""
         call.trace.interaction, call.trace.id = "read", id_
         scope = await self._scope(call, "read", type_)
-        async with lend_reading(self._platform.pool) as connection:
-            stored = await self._platform.store.read(connection, type_, id_, scope=scope)
+        read = self._platform.store.read
+        stored = await ask(self._platform.readers, lambda connection: read(connection, type_, id_, scope=scope))
         return self._one(call, stored)
 
     async def vread(self, call: Call, type_: str, id_: str, version: str) -> Answer:
@@ -40,8 +40,8 @@ class Reading:
         scope = await self._scope(call, "read", type_)
         if not version.isascii() or not version.isdigit() or len(version) > 9:
             raise NotFound(f"{type_}/{id_} has no such version")
-        async with lend_reading(self._platform.pool) as connection:
-            stored = await self._platform.store.vread(connection, type_, id_, int(version), scope=scope)
+        vread, number = self._platform.store.vread, int(version)
+        stored = await ask(self._platform.readers, lambda c: vread(c, type_, id_, number, scope=scope))
         return self._one(call, stored)
 
     async def history(self, call: Call, type_: str | None, id_: str | None) -> Answer:
@@ -50,11 +50,11 @@ class Reading:
         call.trace.interaction, call.trace.id = f"history-{level}", id_
         scope = await self._scope(call, "read" if id_ else "search", type_ or "Bundle")
         since = instant(call.param("_since"), "_since") if call.param("_since") else None
-        async with lend_reading(self._platform.pool) as connection:
-            page = await self._platform.store.history(
-                connection, type_, id_, since=since, count=count_of(call, _USUAL),
-                cursor=call.param(bundles.CURSOR) or None, scope=scope,
-            )  # fmt: skip
+        history, count, cursor = self._platform.store.history, count_of(call, _USUAL), call.param(bundles.CURSOR)
+        page = await ask(
+            self._platform.readers,
+            lambda c: history(c, type_, id_, since=since, count=count, cursor=cursor or None, scope=scope),
+        )
         self._shown(call, page)
         path = "/".join(part for part in (type_, id_, "_history") if part)
         return Answer(200, bundles.history(page, call.base, path, call.params))
@@ -68,8 +68,8 @@ class Reading:
         scope = await self._scope(call, "search", type_)
         strict = call.prefers("handling") != "lenient"
         cut = parts.wanted(call.param("_summary"), call.param("_elements"))
-        async with lend_reading(self._platform.pool) as connection:
-            page = await self._platform.store.search(connection, type_, call.params, scope=scope, strict=strict)
+        search = self._platform.store.search
+        page = await ask(self._platform.readers, lambda c: search(c, type_, call.params, scope=scope, strict=strict))
         self._shown(call, page)
         bodies = None
         if cut:
@@ -82,10 +82,10 @@ class Reading:
         call.trace.interaction, call.trace.id, call.trace.action = "operation", id_, "E"
         call.trace.detail = "$everything"
         scope = await self._scope(call, "search", "Patient")
-        async with lend_reading(self._platform.pool) as connection:
-            page = await self._platform.store.everything(
-                connection, id_, scope=scope, count=count_of(call, _USUAL), cursor=call.param(bundles.CURSOR) or None
-            )
+        everything, count, cursor = self._platform.store.everything, count_of(call, _USUAL), call.param(bundles.CURSOR)
+        page = await ask(
+            self._platform.readers, lambda c: everything(c, id_, scope=scope, count=count, cursor=cursor or None)
+        )
         self._shown(call, page)
         return Answer(200, bundles.searchset(page, call.base, f"Patient/{id_}/$everything", call.params))
 

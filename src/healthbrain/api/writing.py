@@ -15,7 +15,7 @@ from healthbrain.access import Gate, permitted
 from healthbrain.api.answer import Answer, UnsupportedMedia, of_version, outcome
 from healthbrain.api.call import Call
 from healthbrain.api.current import ScopedStore, changing, observe
-from healthbrain.api.lending import lend
+from healthbrain.api.lending import ask, lend
 from healthbrain.api.platform import Platform
 from healthbrain.api.witness import Witness
 from healthbrain.errors import Forbidden, HealthBrainError, Incorrect, Malformed
@@ -111,7 +111,7 @@ class Writing:
         witness = Witness(call)
         receipt = await self._receive(call, raw, interaction, scope, witness)
         if not witness.seen:
-            return self._unwritten(receipt)
+            return await self._found(call, receipt)
         return self._written(call, interaction, witness.seen[0])
 
     def _written(self, call: Call, interaction: Interaction, written: Written) -> Answer:
@@ -131,16 +131,19 @@ class Writing:
             return dump(outcome("information", "informational", f"{written.type}/{written.id}: {done}"))
         return dump(written.resource) if written.resource is not None else None
 
-    def _unwritten(self, receipt: Receipt) -> Answer:
-        """A conditional create that found its resource, or a conditional delete that found none."""
+    async def _found(self, call: Call, receipt: Receipt) -> Answer:
+        """A conditional create whose resource is here already: that one is the answer."""
         response = receipt.response if isinstance(receipt.response, dict) else {}
-        status = int(str(response.get("status", "200"))[:3])
-        headers = [
-            (name.encode(), str(response[key]).encode())
-            for key, name in (("location", "location"), ("etag", "etag"))
-            if response.get(key)
-        ]
-        return Answer(status, None, headers)
+        type_, id_, _, version = str(response.get("location", "")).split("/")
+        scope = await self._gate.decide(call.who, "read", type_, call.at)
+        read = self._platform.store.vread
+        stored = await ask(self._platform.readers, lambda c: read(c, type_, id_, int(version), scope=scope))
+        call.trace.id = id_
+        if stored.patient is not None:
+            call.trace.patients.add(stored.patient)
+        body = None if call.prefers("return") == "minimal" else stored.body
+        location = f"{call.base}/{response['location']}"
+        return of_version(200, body, stored.version, stored.updated, location)
 
     async def _receive(
         self, call: Call, raw: bytes, interaction: Interaction | None, scope: Scope, witness: Witness

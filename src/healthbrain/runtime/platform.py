@@ -24,6 +24,7 @@ from healthbrain.settings import Settings
 from healthbrain.store import Observer, Store
 
 _POOL_SIZE = 12
+_READERS = 8
 
 
 class Platform:
@@ -36,6 +37,7 @@ class Platform:
         self.observers: tuple[Observer, ...] = (identity.link, fill_panel)
         self.audit = audit.Recorder(settings.data / "audit", name=f"{os.getpid()}")
         self._pool: Pool | None = None
+        self._readers: Pool | None = None
         self._ledger: exchange.Ledger | None = None
 
     @property
@@ -44,6 +46,13 @@ class Platform:
         if self._pool is None:
             raise RuntimeError("the platform is not open; use `async with platform`")
         return self._pool
+
+    @property
+    def readers(self) -> Pool:
+        """Connections for single statements that read; see `open_pool(reading=True)`."""
+        if self._readers is None:
+            raise RuntimeError("the platform is not open; use `async with platform`")
+        return self._readers
 
     @property
     def ledger(self) -> exchange.Ledger:
@@ -66,6 +75,7 @@ class Platform:
     async def __aenter__(self) -> Self:
         definitions()
         self._pool = await open_pool(self.dsn, size=_POOL_SIZE)
+        self._readers = await open_pool(self.dsn, size=_READERS, reading=True)
         await self.audit.open(self._pool)
         return self
 
@@ -73,6 +83,9 @@ class Platform:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.audit.close()
+        if self._readers is not None:
+            await self._readers.close()
+            self._readers = None
         if self._pool is not None:
             await self._pool.close()
             self._pool = self._ledger = None
@@ -88,9 +101,7 @@ class Platform:
 
     async def decide(self, connection: Connection, principal: Principal, action: Action, type: str) -> Scope:
         """What `principal` may touch of `type`; raises Forbidden."""
-        return await access.decide(
-            connection, principal, action, type, self.clock(), patients_of=identity.patients_of
-        )
+        return await access.decide(connection, principal, action, type, self.clock(), patients_of=identity.patients_of)
 
     async def receive(self, arrival: exchange.Arrival) -> exchange.Receipt:
         """Take one arrival through the ledger into the store."""
