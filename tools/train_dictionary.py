@@ -25,6 +25,8 @@ from healthbrain.terms import systems
 
 STORE = Path(__file__).parents[1] / "src" / "healthbrain" / "store"
 SIZE = 64 * 1024 - 1024
+MADE_UP = 6000
+USED = 24_000  # samples trained on
 LEVEL = 3
 
 SURNAMES = "王李张刘陈杨黄赵周吴徐孙马朱胡郭何高林郑"
@@ -65,11 +67,11 @@ DRUGS = [
 def main() -> None:
     """Train from made-up samples and the given files; write both outputs."""
     number = int(sys.argv[1])
-    samples = [orjson.dumps(resource) for resource in made_up(random.Random(7), 9000)]
+    samples = [orjson.dumps(resource) for resource in made_up(random.Random(7), MADE_UP)]
     for name in sys.argv[2:]:
-        samples += [orjson.dumps(resource) for resource in from_file(Path(name))]
+        samples += [orjson.dumps(resource) for resource in from_file(Path(name), random.Random(5))]
     random.Random(3).shuffle(samples)
-    trained = zstandard.train_dictionary(SIZE, samples[:20000], level=LEVEL, dict_id=number)
+    trained = zstandard.train_dictionary(SIZE, samples[:USED], level=LEVEL, dict_id=number)
     content = trained.as_bytes()
     (STORE / f"body-{number}.dict").write_bytes(content)
     text = base64.encodebytes(content).decode()
@@ -84,15 +86,29 @@ def main() -> None:
     print(f"{sum(map(len, tested)) / 2000:.0f} bytes -> {sum(len(compressor.compress(s)) for s in tested) / 2000:.0f}")
 
 
-def from_file(path: Path) -> Iterator[dict[str, Any]]:
-    """The resources of an NDJSON file of resources or bundles."""
+def from_file(path: Path, rng: random.Random) -> Iterator[dict[str, Any]]:
+    """The resources of an NDJSON file of resources or bundles, as they look once stored."""
     data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     for line in data.splitlines():
         document = orjson.loads(line)
-        if document.get("resourceType") == "Bundle":
-            yield from (entry["resource"] for entry in document["entry"] if "resource" in entry)
-        else:
-            yield document
+        if document.get("resourceType") != "Bundle":
+            yield stored(document, rng)
+            continue
+        text = line.decode()
+        for entry in document["entry"]:
+            if full_url := entry.get("fullUrl"):
+                text = text.replace(
+                    f'"{full_url}"', f'"{entry["resource"]["resourceType"]}/{full_url.rpartition(":")[2]}"'
+                )
+        yield from (stored(entry["resource"], rng) for entry in orjson.loads(text)["entry"] if "resource" in entry)
+
+
+def stored(resource: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+    """With the id and meta that the store sets."""
+    kind, id_ = resource.pop("resourceType"), resource.pop("id", None) or key(rng)
+    stamp = instant(rng)[:-6] + f".{rng.randrange(1000):03d}Z"
+    meta = {"versionId": "1", "lastUpdated": stamp, **resource.pop("meta", {})}
+    return {"resourceType": kind, "id": id_, "meta": meta, **resource}
 
 
 def made_up(rng: random.Random, count: int) -> Iterator[dict[str, Any]]:
@@ -109,12 +125,11 @@ def made_up(rng: random.Random, count: int) -> Iterator[dict[str, Any]]:
         report,
         immunization,
         episode,
+        abroad,
+        abroad,
     ]
     for _ in range(count):
-        made = rng.choice(makers)(rng)
-        kind = made.pop("resourceType")
-        meta = {"versionId": "1", "lastUpdated": instant(rng)[:-6] + f".{rng.randrange(1000):03d}Z"}
-        yield {"resourceType": kind, "id": key(rng), "meta": meta, **made}
+        yield stored(rng.choice(makers)(rng), rng)
 
 
 def key(rng: random.Random) -> str:
@@ -360,6 +375,104 @@ def episode(rng: random.Random) -> dict[str, Any]:
         "period": {"start": instant(rng)[:10]},
         "careManager": {"reference": f"Practitioner/prac-{rng.randrange(10**6):06d}"},
     }
+
+
+SNOMED, RXNORM = "http://snomed.info/sct", "http://www.nlm.nih.gov/research/umls/rxnorm"
+US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"
+TERMS = [
+    "disorder",
+    "finding",
+    "procedure",
+    "situation",
+    "qualifier value",
+    "physical object",
+    "substance",
+    "body structure",
+]
+
+
+def abroad(rng: random.Random) -> dict[str, Any]:
+    """What a sender with international habits would send: other code systems, profiles, microseconds."""
+    kind, profile = rng.choice(
+        [
+            ("Condition", "condition-encounter-diagnosis"),
+            ("Procedure", "procedure"),
+            ("Observation", "vital-signs"),
+            ("Observation", "observation-lab"),
+            ("DiagnosticReport", "diagnosticreport-lab"),
+            ("MedicationRequest", "medicationrequest"),
+            ("Immunization", "immunization"),
+            ("CarePlan", "careplan"),
+            ("Encounter", "encounter"),
+        ]
+    )
+    when = f"{instant(rng)[:-6]}.{rng.randrange(10**6):06d}+00:00"
+    made: dict[str, Any] = {
+        "resourceType": kind,
+        "meta": {"profile": [US_CORE + profile]},
+        "status": rng.choice(["completed", "final", "finished", "active"]),
+    }
+    snomed = {
+        "coding": [{"system": SNOMED, "code": str(rng.randrange(10**6, 10**9)), "display": f" ({rng.choice(TERMS)})"}]
+    }
+    made["category"] = [
+        {
+            "coding": [
+                {
+                    "system": "http://terminology.hl7.org/CodeSystem/"
+                    + rng.choice(["observation-category", "condition-category", "v2-0074"]),
+                    "code": rng.choice(["laboratory", "vital-signs", "encounter-diagnosis", "LAB"]),
+                }
+            ]
+        }
+    ]
+    match kind:
+        case "MedicationRequest":
+            made |= {
+                "intent": "order",
+                "medicationCodeableConcept": {
+                    "coding": [{"system": RXNORM, "code": str(rng.randrange(10**6)), "display": " MG Oral Tablet"}]
+                },
+            }
+        case "Immunization":
+            made |= {
+                "vaccineCode": {
+                    "coding": [
+                        {"system": "http://hl7.org/fhir/sid/cvx", "code": str(rng.randrange(150)), "display": ""}
+                    ]
+                },
+                "primarySource": True,
+            }
+        case "Observation" | "DiagnosticReport":
+            made["code"] = {
+                "coding": [
+                    {
+                        "system": systems.LOINC,
+                        "code": f"{rng.randrange(10**5)}-{rng.randrange(10)}",
+                        "display": " [Mass/volume] in Blood",
+                    }
+                ]
+            }
+        case "Encounter":
+            made |= {"class": {"system": systems.ACT_CODE, "code": "AMB", "display": "ambulatory"}, "type": [snomed]}
+        case _:
+            made["code"] = snomed
+    made["patient" if kind == "Immunization" else "subject"] = to(rng, "Patient")
+    made["encounter"] = to(rng, "Encounter")
+    if kind in {"Observation", "DiagnosticReport"}:
+        made |= {"effectiveDateTime": when, "issued": when}
+    elif kind == "Condition":
+        made |= {"onsetDateTime": when, "abatementDateTime": when}
+    elif kind in {"Encounter", "CarePlan", "Procedure"}:
+        made["performedPeriod" if kind == "Procedure" else "period"] = {"start": when, "end": when}
+    if profile in {"vital-signs", "observation-lab"}:
+        made["valueQuantity"] = {
+            "value": round(rng.uniform(1, 200), 3),
+            "unit": "mg/dL",
+            "system": systems.UCUM,
+            "code": "mg/dL",
+        }
+    return made
 
 
 if __name__ == "__main__":

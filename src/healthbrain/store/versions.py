@@ -1,4 +1,4 @@
-"""Versions in bulk, for readers that copy the store: the lake.
+"""Resources in bulk: for the lake, which copies the store, and for the portrait, which shows one person whole.
 
 A reader that follows the change feed asks for the versions it was told of. One that cannot (the feed was pruned or
 belongs to another server) reads everything current once, and then follows the feed from where it stood before.
@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from healthbrain.database import Connection
+from healthbrain.scope import EVERYTHING, Scope
 from healthbrain.store import arrays
 from healthbrain.store.changes import Position
 from healthbrain.store.reading import COLUMNS, stored
+from healthbrain.store.types import type_number
 from healthbrain.store.values import Stored
+from healthbrain.store.visibility import visible_sql
 
 _VERSIONS = f"""
 select {COLUMNS} from unnest(%(rids)s, %(versions)s) w(rid, version)
@@ -51,3 +54,17 @@ async def everything_at(connection: Connection, position: Position, limit: int =
             found = [stored(row) for row in rows]
             after = found[-1].rid
             yield [one for one in found if one.rid not in late]
+
+
+async def of_patients(
+    connection: Connection, patients: Sequence[int], types: Sequence[str], *, scope: Scope = EVERYTHING
+) -> list[Stored]:
+    """Everything current of these types in the compartments of these patients (keys) that is open to `scope`."""
+    arrays.teach(connection)
+    rule, extra = visible_sql(scope, None)
+    statement = f"select {COLUMNS} from resource r where r.patient = any(%s) and r.rtype = any(%s) and not r.deleted"  # noqa: S608
+    if rule:
+        statement += f" and {rule}"
+    numbers = arrays.int2([type_number(type_) for type_ in types])
+    cursor = await connection.execute(statement.encode(), [arrays.int8(patients), numbers, *extra])
+    return [stored(row) for row in await cursor.fetchall()]
