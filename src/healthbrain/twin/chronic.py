@@ -34,7 +34,7 @@ STEPS = {
     ),
 }  # fmt: skip
 # how well each town's health centre keeps to the standard: share of enrolled patients followed up as the rules say
-DILIGENCE = (0.91, 0.88, 0.82, 0.87, 0.75, 0.72, 0.80, 0.85, 0.78, 0.83, 0.74)
+DILIGENCE = (0.97, 0.94, 0.88, 0.93, 0.80, 0.76, 0.86, 0.92, 0.84, 0.89, 0.79)
 
 
 @dataclass(slots=True)
@@ -90,7 +90,7 @@ def disease(
     age = resident.age(end)
     if rng.random() >= chance_of(kind, age) * (1.0 if resident.native else 0.85) and not sure:
         return None
-    fresh = rng.random() < 0.22 and not sure  # found during the period
+    fresh = rng.random() < 0.14 and not sure  # found during the period
     if fresh:
         since = start + timedelta(days=int(rng.random() * (end - start).days * 0.8))
     else:
@@ -104,9 +104,9 @@ def disease(
         kind=kind,
         since=since,
         enrolled=min(enrolled_from, max(since, start + timedelta(days=20))) if managed else None,
-        untreated=rng.gauss(163, 9) if kind == "htn" else max(rng.gauss(9.8, 1.5), 7.3),
-        effect=rng.gauss(11.5, 1.5) if kind == "htn" else rng.gauss(1.45, 0.25),
-        adherence=min(max(rng.gauss(0.86, 0.14), 0.2), 1.0),
+        untreated=rng.gauss(165, 10) if kind == "htn" else max(rng.gauss(10.2, 1.7), 7.3),
+        effect=rng.gauss(10.5, 1.5) if kind == "htn" else rng.gauss(1.35, 0.25),
+        adherence=min(max(rng.gauss(0.95 if sure else 0.74, 0.2), 0.2), 1.0),
         line=int(rng.random() * 2),
         step=0 if fresh else pick(rng, (1, 1, 2, 2, 2, 3)),
         faithful=rng.random() < DILIGENCE[resident.address.town.index] or sure,
@@ -160,21 +160,21 @@ def follow_ups(rng: Random, ill: Disease, resident: Resident, start: date, end: 
         good = controlled(ill.kind, taken, age)
         misses = 0 if good else misses + 1
         adverse = rng.random() < 0.012
-        if not good and (misses > 1 or rng.random() < 0.6) and ill.step < 4:
+        # not every high reading leads to more treatment: doctors and patients hesitate
+        if not good and rng.random() < (0.55 if misses > 1 else 0.3) and ill.step < 4:
             ill.step += 1
             ill.adherence = min(ill.adherence + 0.04, 1.0)
         if adverse:
             ill.line = 1 - ill.line
-        # after a second miss the patient is referred and comes back by the usual interval
-        soon = not good and misses <= 2
         verdict = "adverse" if adverse else "controlled" if good else "uncontrolled"
         if not good and misses > 2 and rng.random() < 0.08:
             verdict = "complication"
-        next_on = on + timedelta(days=14 if soon or adverse else 90)
+        next_on = on + timedelta(days=90 if verdict == "controlled" else 14)
         mode = "VR" if not ill.faithful and rng.random() < 0.35 else "HH" if rng.random() < 0.18 else "AMB"
         yield Meeting(on, mode, taken, verdict, next_on, ill.drugs, referred=misses == 2)
         ill.sugar = 0.45 * ill.sugar + 0.55 * ill.true_value
-        on = _next(rng, ill, next_on)
+        # one who stays uncontrolled is referred at the second miss and then comes back when the hospital is done
+        on = _next(rng, ill, next_on) if misses <= 2 else next_on + timedelta(days=whole(rng, 10, 55))
 
 
 def _untreated(rng: Random, ill: Disease, resident: Resident, age: int) -> tuple[Result, ...]:

@@ -19,7 +19,7 @@ from healthbrain.twin.people import Resident
 from healthbrain.twin.season import Calendar
 
 _GROUPS = ((5, "a0"), (15, "a5"), (45, "a15"), (65, "a45"), (200, "a65"))
-_VISITS_SCALE = 1.5  # how many visits the table's relative numbers stand for
+_VISITS_SCALE = 1.3  # how many visits the table's relative numbers stand for
 _EMPTY: dict[str, float] = {}
 
 
@@ -128,6 +128,8 @@ class Life:
             for kind in ("htn", "dm"):
                 found = chronic.disease(rng, kind, who, calendar.start, calendar.end, sure=who.cast == "elder")
                 if found:
+                    # a person keeps all appointments or misses some, whatever the disease
+                    found.faithful = self.diseases[0].faithful if self.diseases else found.faithful
                     self.diseases.append(found)
         self._contract()
         for ill in self.diseases:
@@ -230,6 +232,9 @@ class Life:
         if not wanted:
             return
         on = self.first + timedelta(days=int(self.rng.random() * 330))
+        new = [ill.enrolled for ill in managed if ill.enrolled is not None and ill.enrolled > self.first]
+        if new and len(new) == len(managed):  # examined when the programme begins
+            on = min(new)
         while on < self.last:
             self._exam(on)
             on += timedelta(days=whole(self.rng, 320, 356))
@@ -298,7 +303,7 @@ class Life:
     def _admissions(self) -> None:
         rng = self.rng
         reasons = _reasons("admission", self.who.sex, _group(self.who.age(self.calendar.end)))
-        for _ in range(_times(rng, reasons.total / 1000 * 0.9 * self._years())):
+        for _ in range(_times(rng, reasons.total / 1000 * 0.8 * self._years())):
             illness = reasons.pick(rng)
             at = self.calendar.always(rng, illness.season)
             if not self.first <= at.date() < self.last:
