@@ -73,6 +73,10 @@ def test_a_byte_order_mark_is_tolerated() -> None:
         (b'{"a":1,"a":2}', "(a)"),
         (b'{"x":{"a":1,"b":2,"a":2}}', "(a)"),
         (b'{"a":"\\u0022","a":"1"}', "(a)"),
+        (b'{"a":1e400', "line 1, column 11"),
+        (b'{"a":1e400,"b":NaN}', "NaN"),
+        (b'{"a":1e400,"b":"\\ud800"}', "half a character"),
+        (b'{"a":1e400,"b":"\xff"}', "line 1, column 17: not UTF-8"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_its_place(raw: bytes | str, where: str) -> None:

@@ -82,8 +82,6 @@ def _text_of(value: Any) -> orjson.Fragment:
 
 def _second_look(data: bytes, error: orjson.JSONDecodeError) -> Any:
     """Numbers beyond double are legal JSON; anything else the fast reader refuses is refused."""
-    if "infinity" in error.msg:
-        return _exact(data)
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as wrong:
@@ -91,7 +89,20 @@ def _second_look(data: bytes, error: orjson.JSONDecodeError) -> Any:
         raise Malformed(f"line {line}, column {column}: not UTF-8; send the text as UTF-8") from None
     if "depth limit" in error.msg:
         raise _too_deep() from None
-    raise Malformed(f"line {error.lineno}, column {error.colno}: not JSON: {error.msg.split(': line ')[0]}") from None
+    if "infinity" not in error.msg:
+        raise _not_json(error) from None
+    try:
+        value = _exact(data)
+        orjson.dumps(value, default=_text_of)  # refuses half characters (lone surrogates) and endless nesting
+    except json.JSONDecodeError as wrong:
+        raise _not_json(wrong) from None
+    except TypeError:
+        raise Malformed("the JSON holds half a character (a lone surrogate) or is nested too deep; mend it") from None
+    return value
+
+
+def _not_json(error: json.JSONDecodeError) -> Malformed:
+    return Malformed(f"line {error.lineno}, column {error.colno}: not JSON: {error.msg.split(': line ')[0]}")
 
 
 def _position(data: bytes, offset: int) -> tuple[int, int]:
@@ -101,7 +112,7 @@ def _position(data: bytes, offset: int) -> tuple[int, int]:
 
 def _exact(data: bytes) -> Any:
     try:
-        return json.loads(data, parse_float=_decimal, parse_int=_integer, object_pairs_hook=_object)
+        return _EXACT.decode(data.decode("utf-8"))
     except RecursionError:
         raise _too_deep() from None
 
@@ -117,6 +128,10 @@ def _decimal(text: str) -> float:
 
 def _integer(text: str) -> int | float:
     return int(text) if len(text) < 19 and text != "-0" else Decimal(text)
+
+
+def _constant(text: str) -> Any:
+    raise Malformed("NaN and Infinity are not JSON; leave the element out")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -150,3 +165,6 @@ def _depths(value: Any) -> Iterator[int]:
         ]
         depth += 1
         yield depth
+
+
+_EXACT = json.JSONDecoder(parse_float=_decimal, parse_int=_integer, parse_constant=_constant, object_pairs_hook=_object)

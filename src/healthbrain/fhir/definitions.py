@@ -20,7 +20,7 @@ import zstandard
 from healthbrain.errors import Incorrect, Unavailable
 
 FILE = Path(__file__).with_name("r4.bin")
-FORMAT = 2
+FORMAT = 3
 _LARGEST = 64 * 1024 * 1024
 
 ParameterType = Literal["token", "reference", "string", "date", "number", "quantity", "uri", "composite", "special"]

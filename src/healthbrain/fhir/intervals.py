@@ -31,6 +31,7 @@ _SECOND = timedelta(seconds=1)
 _MINUTE = timedelta(minutes=1)
 _STEPS = tuple(timedelta(microseconds=10 ** (6 - min(digits, 6))) for digits in range(20))
 _HALVES = tuple(0.5 * 10.0**-digits for digits in range(300))
+_DAY = re.compile(r"[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?")
 _FRACTION = re.compile(r"\.(\d+)")
 
 
@@ -41,7 +42,11 @@ def date_interval(text: str, zone: tzinfo = UTC) -> DateInterval:
     """
     size = len(text)
     if size > 10:
+        if text[4:11:3] != "--T":
+            raise ValueError("not a FHIR dateTime")
         return _moment(text, zone)
+    if _DAY.fullmatch(text) is None:
+        raise ValueError("not a FHIR date")
     year = int(text[:4])
     if size == 4:
         return _span(datetime(year, 1, 1, tzinfo=zone), year + 1, 1)

@@ -97,7 +97,7 @@ def _bundle(value: Object, place: Place, findings: Findings) -> None:
     """A Bundle: references by urn or URL to an entry must fit the entry's type."""
     outer = findings.bundle, findings.transaction, findings.later
     findings.bundle = _entries(value.get("entry"))
-    findings.transaction = value.get("type") in {"transaction", "batch"}
+    findings.transaction = value.get("type") in ("transaction", "batch")
     findings.later = []
     _container(value, "Bundle", place, findings)
     for text, allowed, where in findings.later:
