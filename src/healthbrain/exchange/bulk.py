@@ -20,12 +20,14 @@ import psycopg
 from healthbrain.database import Connection
 from healthbrain.errors import Conflict, HealthBrainError, Incorrect, Issue, Malformed, NotFound
 from healthbrain.exchange import ledger as rows
+from healthbrain.exchange.fhir_door import write_bundle
 from healthbrain.exchange.receiving import Ledger
 from healthbrain.exchange.values import Receipt, Source, State
 from healthbrain.fhir import parse, validate
-from healthbrain.store import Write, WriteContext, Written
+from healthbrain.store import Write, WriteContext
 
-CHUNK = 1000  # lines
+CHUNK = 1000  # lines in a transaction
+_CHUNK_BYTES = 8 * 1024 * 1024
 _ATTEMPTS = 4
 _LINE_LIMIT = 16 * 1024 * 1024
 
@@ -49,7 +51,7 @@ _REFUSED = """
 insert into delivery_line (delivery, line, part, issues)
 select %s, l, %s, i::jsonb from unnest(%s::bigint[], %s::text[]) r(l, i)
 on conflict (delivery, line) do update set issues = excluded.issues"""
-_RAW = "insert into delivery_raw (delivery, part, raw) values (%s, %s, %s)"
+_RAW = "insert into delivery_raw (delivery, part, first_line, raw) values (%s, %s, %s, %s)"
 
 Progress = Callable[["Standing"], Awaitable[None] | None]
 
@@ -67,11 +69,12 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line and what is wrong with it, if anything."""
+    """One line: a resource to write, a Bundle to process, or what is wrong with it."""
 
     number: int
-    write: Write | None
+    write: Write | None = None
     issues: tuple[Issue, ...] = ()
+    bundle: dict[str, Any] | None = None
 
 
 async def receive_ndjson(
@@ -126,12 +129,13 @@ async def _chunks(lines: Iterable[bytes]) -> AsyncIterator[tuple[int, int, list[
 
 def _cut(lines: Iterable[bytes]) -> Iterator[tuple[int, int, list[bytes]]]:
     chunk: list[bytes] = []
-    number, part = 0, 0
+    number, part, size = 0, 0, 0
     for number, line in enumerate(lines, 1):
         chunk.append(line.rstrip(b"\r\n"))
-        if len(chunk) == CHUNK:
-            yield part, number - CHUNK + 1, chunk
-            chunk, part = [], part + 1
+        size += len(line)
+        if len(chunk) == CHUNK or size >= _CHUNK_BYTES:
+            yield part, number - len(chunk) + 1, chunk
+            chunk, part, size = [], part + 1, 0
     if chunk:
         yield part, number - len(chunk) + 1, chunk
 
@@ -146,7 +150,7 @@ async def _take_in(
                 row = await (await connection.execute(_LOCK, (standing.delivery,))).fetchone()
                 if row is None or row[1] != first - 1:
                     raise Conflict("this file is being taken in by somebody else; try again when they are done")
-                done, refused = await _write(connection, ledger, context, read)
+                changed, refused = await _write(connection, ledger, context, read)
                 if refused:
                     await connection.execute(
                         _REFUSED,
@@ -157,8 +161,7 @@ async def _take_in(
                             [rows.issues_json(one.issues) for one in refused],
                         ),
                     )
-                await connection.execute(_RAW, (standing.delivery, part, rows.pack(raw)))
-                changed = sum(one.changed for one in done)
+                await connection.execute(_RAW, (standing.delivery, part, first, rows.pack(raw)))
                 shown = refused[:5]
                 await connection.execute(
                     _ADVANCE,
@@ -185,32 +188,39 @@ async def _take_in(
 
 async def _write(
     connection: Connection, ledger: Ledger, context: WriteContext, lines: Sequence[Line]
-) -> tuple[list[Written], list[Line]]:
-    """All good lines at once; when the store refuses one of them, each by itself."""
-    good = [one for one in lines if one.write is not None]
+) -> tuple[int, list[Line]]:
+    """All resources at once; when the store refuses one of them, each by itself. Bundles one by one."""
     refused = [one for one in lines if one.issues]
-    writes = [one.write for one in good if one.write is not None]
-    if not writes:
-        return [], refused
-    try:
-        async with connection.transaction():
-            done = await ledger.store.write(connection, writes, context, observers=ledger.observers, validated=True)
-            return done, refused
-    except HealthBrainError:
-        pass
-    done = []
-    for one in good:
-        if one.write is None:
-            continue
+    changed = 0
+    writes = [one.write for one in lines if one.write is not None]
+    singly = [one for one in lines if one.bundle is not None]
+    if writes:
         try:
             async with connection.transaction():
-                done += await ledger.store.write(
-                    connection, [one.write], context, observers=ledger.observers, validated=True
-                )
+                done = await ledger.store.write(connection, writes, context, observers=ledger.observers, validated=True)
+                changed = sum(one.changed for one in done)
+        except HealthBrainError:
+            singly = [one for one in lines if not one.issues]
+    for one in singly:
+        try:
+            async with connection.transaction():
+                changed += await _write_one(connection, ledger, context, one)
         except HealthBrainError as error:
             issues = error.issues or (Issue("error", "processing", "", error.message),)
-            refused.append(Line(one.number, None, issues))
-    return done, sorted(refused, key=lambda one: one.number)
+            refused.append(Line(one.number, issues=tuple(issues)))
+    return changed, sorted(refused, key=lambda one: one.number)
+
+
+async def _write_one(connection: Connection, ledger: Ledger, context: WriteContext, line: Line) -> int:
+    if line.write is not None:
+        done = await ledger.store.write(connection, [line.write], context, observers=ledger.observers, validated=True)
+        return sum(one.changed for one in done)
+    if line.bundle is None:
+        return 0
+    outcome = await write_bundle(connection, ledger.store, line.bundle, context, ledger.observers)
+    if outcome["refused"]:  # a batch line is all or nothing: half of it could not be told from the whole
+        raise Incorrect("some entries of this batch were refused", issues=outcome["issues"])
+    return int(outcome["changed"])
 
 
 def _read_lines(chunk: Sequence[bytes], first: int) -> list[Line]:
@@ -225,12 +235,14 @@ def _read_line(line: bytes, number: int) -> Line:
         kind = resource.get("resourceType")
         if not isinstance(kind, str):
             raise Incorrect("the line has no resourceType")
+        if kind == "Bundle" and resource.get("type") in {"transaction", "batch"}:
+            return Line(number, bundle=resource)  # the store checks every entry
         found = [one for one in validate(resource) if one.severity in {"error", "fatal"}]
         if found:
-            return Line(number, None, tuple(found))
+            return Line(number, issues=tuple(found))
         return Line(number, _as_write(kind, resource))
     except HealthBrainError as error:
-        return Line(number, None, error.issues or (Issue("error", "structure", "", error.message),))
+        return Line(number, issues=error.issues or (Issue("error", "structure", "", error.message),))
 
 
 def _as_write(kind: str, resource: dict[str, Any]) -> Write:
@@ -248,7 +260,9 @@ async def _finish(ledger: Ledger, standing: Standing, digest: bytes, at: datetim
 _KEEP = """
 insert into delivery_attempt (delivery, attempt, settled_at, state, reason, issues, replayed_by)
 select id, attempt, settled_at, state, reason, issues, %s from delivery where id = %s"""
-_LINES_OF = "select line, part from delivery_line where delivery = %s order by line"
+_LINES_OF = """
+select l.line, l.part, r.first_line from delivery_line l join delivery_raw r using (delivery, part)
+where l.delivery = %s order by l.line"""
 _MENDED = "delete from delivery_line where delivery = %s and line = any(%s::bigint[])"
 _AFTER = """
 update delivery set attempt = attempt + 1, refused = %s, written = written + %s, settled_at = %s, issues = %s, reason = %s,
@@ -267,14 +281,14 @@ async def replay_lines(ledger: Ledger, delivery: int, *, by: str, at: datetime) 
         wanted: list[tuple[int, bytes]] = []
         for part in sorted({row[1] for row in where}):
             content = (await rows.raw(connection, delivery, part)).split(b"\n")
-            wanted += [(line, content[line - 1 - part * CHUNK]) for line, at_part in where if at_part == part]
+            wanted += [(line, content[line - first]) for line, at_part, first in where if at_part == part]
         read = [_read_line(content, number) for number, content in wanted]
         context = WriteContext(source[1], at, delivery, by)
         await connection.execute(_KEEP, (by, delivery))
-        done, refused = await _write(connection, ledger, context, read)
+        changed, refused = await _write(connection, ledger, context, read)
         still = {one.number for one in refused}
         await connection.execute(_MENDED, (delivery, [number for number, _ in wanted if number not in still]))
-        issues, changed = _placed(refused[:50]), sum(one.changed for one in done)
+        issues = _placed(refused[:50])
         row = await (
             await connection.execute(
                 _AFTER,
@@ -291,7 +305,7 @@ async def replay_lines(ledger: Ledger, delivery: int, *, by: str, at: datetime) 
             )
         ).fetchone()
     state: State = row[0] if row else "failed"
-    return Receipt(delivery, state, tuple(issues), None, tuple(done))
+    return Receipt(delivery, state, tuple(issues))
 
 
 def _placed(refused: Sequence[Line]) -> list[Issue]:

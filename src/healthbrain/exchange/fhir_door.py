@@ -25,9 +25,9 @@ async def write_fhir(
     if wanted is None:
         if body.get("resourceType") != "Bundle":
             raise Incorrect("only a Bundle can be posted to the base; post a resource to its type, as in /fhir/Patient")
-        return await _bundle(connection, store, body, context, observers)
+        return await write_bundle(connection, store, body, context, observers)
     if wanted.if_none_exist or wanted.condition:
-        return await _bundle(connection, store, _conditional(wanted, body), context, observers, single=True)
+        return await write_bundle(connection, store, _conditional(wanted, body), context, observers, single=True)
     kind = {"POST": "create", "PUT": "update", "DELETE": "delete"}[wanted.method]
     resource = None if kind == "delete" else body
     if resource is not None and kind == "create":
@@ -41,7 +41,7 @@ async def _read(raw: bytes) -> dict[str, Any]:
     return await asyncio.to_thread(parse, raw) if len(raw) > _LARGE else parse(raw)
 
 
-async def _bundle(
+async def write_bundle(
     connection: Connection,
     store: Store,
     bundle: dict[str, Any],
@@ -50,6 +50,7 @@ async def _bundle(
     *,
     single: bool = False,
 ) -> dict[str, Any]:
+    """Process a Bundle; returns the fields of an Outcome. `single`: its only entry's answer is the response."""
     response = await store.bundle(connection, bundle, context, observers=observers)
     asked = bundle.get("entry", [])
     answers = [entry.get("response", {}) for entry in response.get("entry", [])]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
+import zlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ from healthbrain.fhir import dump, parse
 
 FileKind = Literal["bundle", "resource", "ndjson", "hl7v2"]
 _SUFFIXES = (".json", ".ndjson", ".jsonl", ".hl7", ".txt", ".gz")
-_HEAD = 64 * 1024
+_DAMAGED = "the gzip file is cut off or damaged; fetch it again"
 _LARGEST = 256 * 1024 * 1024  # of a file that must be read whole
 
 
@@ -88,17 +89,16 @@ def files_of(paths: Iterable[Path]) -> Iterator[Path]:
             raise NotFound(f"{path}: no such file or folder")
 
 
-def kind_of(head: bytes) -> FileKind:
-    """What a file that begins with `head` holds; Malformed when it is none of ours."""
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip(b"\x0b \t\r\n")
+def kind_of(first: bytes, second: bytes = b"") -> FileKind:
+    """What a file with these first two lines (that hold something) is; Malformed when it is none of ours."""
+    text = first.removeprefix(b"\xef\xbb\xbf").lstrip(b"\x0b \t\r\n")
     if text.startswith((b"MSH", b"FHS", b"BHS")):
         return "hl7v2"
     if not text.startswith(b"{"):
         raise Malformed("this is neither FHIR JSON, NDJSON nor HL7 v2")
-    first, _, rest = text.partition(b"\n")
-    if rest.lstrip().startswith(b"{") and first.rstrip().endswith(b"}"):
+    if second.lstrip().startswith(b"{") and text.rstrip().endswith(b"}"):
         return "ndjson"
-    compact = text[:4096].replace(b" ", b"")
+    compact = (text[:4096] + second[:4096]).replace(b" ", b"")
     return "bundle" if b'"resourceType":"Bundle"' in compact else "resource"
 
 
@@ -112,9 +112,7 @@ async def _import_file(
     progress: Progress | None,
     clock: Callable[[], datetime],
 ) -> None:
-    with _open(path) as stream:
-        head = _read(stream, _HEAD)
-    report.kind = kind_of(head)
+    report.kind = await asyncio.to_thread(_kind, path)
     await _tell(progress, report)
     if report.kind == "ndjson":
         await _import_lines(ledger, path, source, report, author, progress, clock)
@@ -126,7 +124,7 @@ async def _import_file(
     if report.kind == "hl7v2":
         await _import_messages(ledger, raw, source, report, author, progress, clock)
         return
-    arrival = await asyncio.to_thread(_fhir_arrival, raw, report.kind, source, path.name, author, clock())
+    arrival = await asyncio.to_thread(_fhir_arrival, raw, source, path.name, author, clock())
     receipt = await ledger.receive(arrival, at=clock())
     report.state, report.delivery = receipt.state, receipt.delivery
     if receipt.state == "duplicate":
@@ -203,7 +201,7 @@ async def _import_messages(
     report.state = "accepted" if not report.refused else "partly" if report.refused < report.entries else "refused"
 
 
-def _fhir_arrival(raw: bytes, kind: FileKind, source: Source, name: str, author: str, at: datetime) -> Arrival:
+def _fhir_arrival(raw: bytes, source: Source, name: str, author: str, at: datetime) -> Arrival:
     resource = parse(raw)
     number = hashlib.sha256(raw).hexdigest()
     if resource.get("resourceType") != "Bundle":
@@ -243,8 +241,26 @@ def _open(path: Path) -> IO[bytes]:
 def _read(stream: IO[bytes], limit: int) -> bytes:
     try:
         return stream.read(limit)
-    except (EOFError, gzip.BadGzipFile):
-        raise Malformed("the gzip file is cut off or damaged; fetch it again") from None
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise Malformed(_DAMAGED) from None
+
+
+def _kind(path: Path) -> FileKind:
+    with _open(path) as stream:
+        filled: list[bytes] = []
+        while len(filled) < 2 and (line := _line(stream)):
+            if line.strip():
+                filled.append(line)
+    if not filled:
+        raise Malformed("the file is empty")
+    return kind_of(*filled)
+
+
+def _line(stream: IO[bytes]) -> bytes:
+    try:
+        return stream.readline(_LARGEST)
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise Malformed(_DAMAGED) from None
 
 
 def _digest(path: Path) -> str:

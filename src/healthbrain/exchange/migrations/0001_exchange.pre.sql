@@ -56,6 +56,7 @@ create unique index delivery_once on delivery (source, control_id, message_type)
 create table delivery_raw (
     delivery bigint not null references delivery on delete cascade,
     part int not null default 0,
+    first_line bigint not null default 1,               -- NDJSON: number of the part's first line
     raw bytea not null,
     primary key (delivery, part)
 );
