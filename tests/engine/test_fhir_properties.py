@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fhir_samples import BUNDLE, CONDITION, OBSERVATION, PATIENT
 from healthbrain.errors import Malformed
 from healthbrain.fhir import date_interval, definitions, dump, extract, number_interval, parse, validate
 from healthbrain.fhir.primitives import primitives
+from tests.fhir_samples import BUNDLE, CONDITION, OBSERVATION, PATIENT
 
 NUMBERS = st.from_regex(r"-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?", fullmatch=True)
 NAMES = st.from_regex(r"[a-z]{1,8}", fullmatch=True)

@@ -6,8 +6,8 @@ import copy
 from typing import Any
 
 import pytest
+from tests.fhir_samples import BUNDLE, CONDITION, OBSERVATION, PATIENT
 
-from fhir_samples import BUNDLE, CONDITION, OBSERVATION, PATIENT
 from healthbrain.fhir import parse, validate
 
 SECRET = "张伟-310118"  # a patient's value: it must never stand in a message
