@@ -36,7 +36,11 @@ def start_logging(settings: Settings) -> None:
 @click.option("--organisation", default="区卫生健康委员会", show_default=True, help="Name of the root organisation.")
 @click.option("--code", default="QP00", show_default=True, help="Code of the root organisation (机构代码).")
 @click.option("--division", default="310118", show_default=True, help="Its division code (GB/T 2260).")
-@click.option("--password", envvar="HB_ADMIN_PASSWORD", help="Password of the first administrator; made up and shown once if not given.")
+@click.option(
+    "--password",
+    envvar="HB_ADMIN_PASSWORD",
+    help="Password of the first administrator; made up and shown once if not given.",
+)
 @json_option
 def init(organisation: str, code: str, division: str, password: str | None, as_json: bool) -> None:
     """Make the data folder, the database, the root organisation and the first administrator.
@@ -48,10 +52,18 @@ def init(organisation: str, code: str, division: str, password: str | None, as_j
     with database_for(settings) as dsn:
         applied = apply_migrations(dsn)
         made = asyncio.run(_first_administrator(dsn, organisation, code, division, password or access.make_password()))
-    result = {"data": str(settings.data), "migrations": applied, "administrator": ADMINISTRATOR if made else None, "password": made}
+    result = {
+        "data": str(settings.data),
+        "migrations": applied,
+        "administrator": ADMINISTRATOR if made else None,
+        "password": made,
+    }
     lines = [f"ready in {settings.data} ({len(applied)} migrations applied)"]
     if made:
-        lines += [f"administrator: {ADMINISTRATOR}", f"password:      {made}   (shown once; it must be changed at first sign-in)"]
+        lines += [
+            f"administrator: {ADMINISTRATOR}",
+            f"password:      {made}   (shown once; it must be changed at first sign-in)",
+        ]
     else:
         lines.append("an administrator is already there; `hb user` lists accounts")
     show(result, as_json=as_json, text="\n".join([*lines, "next: hb serve"]))
@@ -100,7 +112,12 @@ def status(context: click.Context, as_json: bool) -> None:
     """What runs, where, and how much it holds. Exit code 3 when it does not run."""
     settings = load()
     state = _running_state(settings)
-    result: dict[str, Any] = {"version": __version__, "data": str(settings.data), "running": bool(state), **(state or {})}
+    result: dict[str, Any] = {
+        "version": __version__,
+        "data": str(settings.data),
+        "running": bool(state),
+        **(state or {}),
+    }
     if answers(dsn_of(settings)):
         result["counts"] = asyncio.run(_counts(dsn_of(settings)))
     lines = [f"data       {settings.data}", f"running    {'yes, ' + state['url'] if state else 'no'}"]
@@ -123,11 +140,18 @@ async def _counts(dsn: str) -> dict[str, int]:
     connection = await psycopg.AsyncConnection.connect(dsn)
     async with connection:
         counts = {}
-        for name, table in (("resources", "resource"), ("deliveries", "delivery"), ("persons", "person"), ("accounts", "account")):
+        for name, table in (
+            ("resources", "resource"),
+            ("deliveries", "delivery"),
+            ("persons", "person"),
+            ("accounts", "account"),
+        ):
             found = await (await connection.execute("select to_regclass(%s)", (table,))).fetchone()
             if found and found[0]:
                 row = await (
-                    await connection.execute("select greatest(reltuples, 0)::bigint from pg_class where oid = %s::regclass", (table,))
+                    await connection.execute(
+                        "select greatest(reltuples, 0)::bigint from pg_class where oid = %s::regclass", (table,)
+                    )
                 ).fetchone()
                 counts[name] = int(row[0]) if row else 0
         return counts
@@ -150,7 +174,14 @@ def doctor(context: click.Context, as_json: bool) -> None:
     settings = load()
     findings = list(examine(settings))
     text = "\n".join(f"{'ok  ' if f.ok else 'BAD '} {f.check}: {f.detail}" for f in findings)
-    show({"ok": all(f.ok for f in findings), "findings": [f.__dict__ if hasattr(f, "__dict__") else _as_dict(f) for f in findings]}, as_json=as_json, text=text)
+    show(
+        {
+            "ok": all(f.ok for f in findings),
+            "findings": [f.__dict__ if hasattr(f, "__dict__") else _as_dict(f) for f in findings],
+        },
+        as_json=as_json,
+        text=text,
+    )
     if not all(f.ok for f in findings):
         context.exit(CLASH)
 
@@ -180,7 +211,9 @@ def _check_definitions() -> Finding:
 
 def _check_assets() -> Finding:
     manifest = Path(__file__).parent.parent / "web" / "static" / "vendor" / "manifest.json"
-    return Finding("front-end assets", manifest.exists(), "present" if manifest.exists() else "missing; run `make setup`")
+    return Finding(
+        "front-end assets", manifest.exists(), "present" if manifest.exists() else "missing; run `make setup`"
+    )
 
 
 def _check_disk(settings: Settings) -> Finding:
@@ -236,7 +269,9 @@ def _check_schema(dsn: str) -> list[Finding]:
 
 
 @click.command()
-@click.option("--post", is_flag=True, help="Also remove what older versions needed; only when no older process runs any more.")
+@click.option(
+    "--post", is_flag=True, help="Also remove what older versions needed; only when no older process runs any more."
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @json_option
 def migrate(post: bool, dry_run: bool, as_json: bool) -> None:

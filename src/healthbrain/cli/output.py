@@ -27,7 +27,9 @@ _EXIT: tuple[tuple[type[HealthBrainError], int], ...] = (
 
 def json_option(function: F) -> F:
     """Adds `--json` to a verb."""
-    option: Callable[[F], F] = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
+    option: Callable[[F], F] = click.option(
+        "--json", "as_json", is_flag=True, help="Print one JSON document instead of text."
+    )
     return option(function)
 
 

@@ -71,9 +71,7 @@ def token(name: str, code: str | None, days: int) -> None:
             connection, code=f"token:{code or 'root'}:{name}", name=name, organisation=organisation, door="fhir",
             at=datetime.now(UTC),
         )  # fmt: skip
-        return await access.issue_token(
-            connection, name=name, organisation=organisation, source=source.key, days=days
-        )
+        return await access.issue_token(connection, name=name, organisation=organisation, source=source.key, days=days)
 
     print(with_connection(work))
 
@@ -85,12 +83,21 @@ def token(name: str, code: str | None, days: int) -> None:
 @click.option("--organisation", "code", help="Code of its organisation [default: the root].")
 @click.option("--password", envvar="HB_PASSWORD", help="Its password; made up and shown once if not given.")
 @json_option
-def user(name: str | None, role: str | None, display: str | None, code: str | None, password: str | None, as_json: bool) -> None:
+def user(
+    name: str | None, role: str | None, display: str | None, code: str | None, password: str | None, as_json: bool
+) -> None:
     """List the accounts, or make one: hb user wang --role cdc --display 王敏."""
     if name is None:
         rows = with_connection(access.accounts)
-        text = "\n".join(f"{a.name:<20} {a.role:<14} {a.display}" for a in rows) or "no accounts; `hb init` makes the first"
-        show({"accounts": [{"name": a.name, "role": a.role, "display": a.display} for a in rows]}, as_json=as_json, text=text)
+        text = (
+            "\n".join(f"{a.name:<20} {a.role:<14} {a.display}" for a in rows)
+            or "no accounts; `hb init` makes the first"
+        )
+        show(
+            {"accounts": [{"name": a.name, "role": a.role, "display": a.display} for a in rows]},
+            as_json=as_json,
+            text=text,
+        )
         return
     if role is None:
         raise click.UsageError("say which role: --role " + "|".join(ROLES))
@@ -104,5 +111,7 @@ def user(name: str | None, role: str | None, display: str | None, code: str | No
         )  # fmt: skip
 
     with_connection(work)
-    text = f"account {name} made" + ("" if password else f"; password {chosen} (shown once, to be changed at first sign-in)")
+    text = f"account {name} made" + (
+        "" if password else f"; password {chosen} (shown once, to be changed at first sign-in)"
+    )
     show({"name": name, "role": role, "password": None if password else chosen}, as_json=as_json, text=text)

@@ -8,12 +8,13 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
-from healthbrain import access, exchange, identity, lake, measure
+from healthbrain import exchange, identity, lake, measure
 from healthbrain.database import Connection
 from healthbrain.errors import Conflict
 from healthbrain.lake import Lake
 from healthbrain.measure import DeliveryDay
 from healthbrain.runtime.platform import Platform
+from healthbrain.store import Position, prune
 
 log = logging.getLogger("healthbrain.worker")
 
@@ -35,7 +36,7 @@ async def follow_feed(platform: Platform) -> bool:
 async def publish_measures(platform: Platform) -> bool:
     """Compute the measures anew if the lake has moved since they were published."""
     reader = Lake(platform.settings.lake)
-    position = reader.position
+    position = reader.state().position
     async with platform.pool.connection() as connection:
         if not position or position == await published_position(connection):
             return False
@@ -50,14 +51,20 @@ async def publish_measures(platform: Platform) -> bool:
 async def delivery_days(platform: Platform, connection: Connection) -> list[DeliveryDay]:
     """What each institution delivered on each of the last days."""
     since = platform.clock() - timedelta(days=_COVERAGE_DAYS)
-    rows = await exchange.organisation_days(connection, since)
-    return [DeliveryDay(row.organisation, row.day, row.accepted, row.refused) for row in rows]
+    days = await exchange.summary(connection, exchange.Filter(since=since))
+    return [
+        DeliveryDay(one.organisation, one.day, one.accepted + one.partly, one.refused)
+        for one in days
+        if one.organisation is not None
+    ]
 
 
-async def tidy_sessions(platform: Platform) -> bool:
-    """Remove sessions that have ended and the traces of old failed sign-ins."""
-    async with platform.pool.connection() as connection:
-        await access.tidy(connection, platform.clock())
+async def prune_feed(platform: Platform) -> bool:
+    """Forget changes that every follower has passed; the lake is the only one that keeps a place in the feed."""
+    position = Lake(platform.settings.lake).state().position
+    if position:
+        async with platform.pool.connection() as connection:
+            await prune(connection, Position.parse(position))
     return False
 
 

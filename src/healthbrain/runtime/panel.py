@@ -21,7 +21,8 @@ async def fill_panel(connection: Connection, context: WriteContext, written: Seq
     if not contracts:
         return
     persons = await identity.person_of(connection, [w.patient for w in contracts if w.patient is not None])
-    joined, left = [], []
+    joined: list[tuple[str, str]] = []
+    left: list[tuple[str, str]] = []
     for contract in contracts:
         resource = contract.resource or {}
         person = persons.get(contract.patient or 0)

@@ -78,11 +78,11 @@ class Supervisor:
         self._await_ready()
         self._write_state()
 
-    def watch_until_stopped(self) -> None:
-        """Restart what dies until a signal arrives."""
+    def watch_until_stopped(self, *, until: Callable[[], bool] = lambda: False) -> None:
+        """Restart what dies until a signal arrives or `until` holds."""
         for sig in (signal.SIGINT, signal.SIGTERM):
             signal.signal(sig, lambda *_: self.ask_to_stop())
-        while not self._stopping:
+        while not self._stopping and not until():
             self.watch()
             time.sleep(0.2)
 
@@ -147,7 +147,9 @@ class Supervisor:
                 return
             self.watch()
             time.sleep(0.05)
-        raise Unavailable(f"the platform did not answer at {self.url}/healthz in {_READY_TIMEOUT:.0f} s; see the messages above")
+        raise Unavailable(
+            f"the platform did not answer at {self.url}/healthz in {_READY_TIMEOUT:.0f} s; see the messages above"
+        )
 
     def _state_file(self) -> Path:
         return self.settings.data / "serve.json"
@@ -171,7 +173,9 @@ def _only_one(data: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise Conflict(f"a platform already runs on {data}; `hb status` shows where, Ctrl-C there stops it") from None
+            raise Conflict(
+                f"a platform already runs on {data}; `hb status` shows where, Ctrl-C there stops it"
+            ) from None
         yield
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from healthbrain.runtime import Platform
-from healthbrain.runtime.jobs import follow_feed, publish_measures, tidy_sessions
+from healthbrain.runtime.jobs import follow_feed, prune_feed, publish_measures
 from healthbrain.serve.process import die_with_parent
 from healthbrain.settings import Settings, load
 
@@ -33,7 +33,7 @@ class Job:
 JOBS = (
     Job("lake", timedelta(seconds=2), follow_feed),
     Job("measures", timedelta(seconds=30), publish_measures),
-    Job("sessions", timedelta(hours=1), tidy_sessions),
+    Job("feed", timedelta(hours=6), prune_feed),
 )
 
 
