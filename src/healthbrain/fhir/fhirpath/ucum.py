@@ -33,6 +33,7 @@ _LONGEST = 200  # characters of a unit; the longest in use have about 40
 _LARGEST_EXPONENT = 99
 _EXACT = Context(prec=34)
 _SYMBOL = re.compile(r"(?:\[[^\[\]\s]*\]|[^\s\[\](){}./+\-0-9\"]|10\*|10\^)+")
+_DIGITS = re.compile(r"\d+")
 _EXPONENT = re.compile(r"[+-]?\d+")
 
 
@@ -169,6 +170,8 @@ def decimal(number: Fraction) -> Decimal:
 
 
 def _power_text(symbol: str, exponent: int) -> str:
+    if symbol.isdigit():  # a plain number has no exponent in UCUM
+        return str(int(symbol) ** exponent)
     return symbol if exponent == 1 else f"{symbol}{'+' if symbol.startswith('10') else ''}{exponent}"
 
 
@@ -226,7 +229,7 @@ class _Reader:
         return _simple(match[0]).power(self._exponent())
 
     def _factor(self) -> Unit:
-        match = re.compile(r"\d+").match(self.code, self.at)
+        match = _DIGITS.match(self.code, self.at)
         if match is None or int(match[0]) == 0:
             raise UnknownUnit(f"there is no unit at character {self.at + 1}")
         self.at = match.end()

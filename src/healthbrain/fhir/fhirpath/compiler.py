@@ -1,0 +1,492 @@
+"""A tree becomes one Python function: closures built once, called for every evaluation.
+
+Arguments of ordinary functions are evaluated where the function stands ($this unchanged); scoped functions get their
+arguments unevaluated. A name at the root of a path is the type of the focus when it names it, else a member of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from healthbrain.fhir.fhirpath import arithmetic, comparison, model, types
+from healthbrain.fhir.fhirpath.frame import Evaluator, Frame
+from healthbrain.fhir.fhirpath.functions import FUNCTIONS
+from healthbrain.fhir.fhirpath.functions.references import reference_keys
+from healthbrain.fhir.fhirpath.functions.selection import sort
+from healthbrain.fhir.fhirpath.nodes import collection_of, has_plain_text, plain, step
+from healthbrain.fhir.fhirpath.problems import Unanswerable
+from healthbrain.fhir.fhirpath.singletons import boolean, integer, single
+from healthbrain.fhir.fhirpath.syntax import (
+    Binary,
+    Call,
+    Empty,
+    Index,
+    Literal,
+    Member,
+    Node,
+    Ordered,
+    Sign,
+    Special,
+    TypeTest,
+    Variable,
+)
+from healthbrain.fhir.fhirpath.values import Collection, Item
+from healthbrain.fhir.fhirpath.values import Node as Element
+
+TRUE: Collection = [True]
+FALSE: Collection = [False]
+NOTHING: Collection = []
+
+URLS = {
+    "ucum": "http://unitsofmeasure.org",
+    "sct": "http://snomed.info/sct",
+    "loinc": "http://loinc.org",
+}
+VALUE_SETS = "http://hl7.org/fhir/ValueSet/"
+EXTENSIONS = "http://hl7.org/fhir/StructureDefinition/"
+
+
+class Compiler:
+    """Compiles the tree of one text. With `as_filters`, `as` may stand on many items, as some R4 expressions expect."""
+
+    def __init__(self, text: str, *, as_filters: bool) -> None:
+        self.text = text
+        self.as_filters = as_filters
+
+    def evaluator(self, node: Node) -> Evaluator:
+        """The function that evaluates a node."""
+        match node:
+            case Literal(value):
+                constant = [value]
+                return lambda frame: constant
+            case Empty():
+                return lambda frame: NOTHING
+            case Member():
+                return self._path(node)
+            case Call():
+                return self._call(node)
+            case Binary():
+                return self._binary(node)
+            case Special():
+                return self._special(node)
+            case Variable():
+                return self._variable(node)
+            case Index():
+                return self._index(node)
+            case Sign():
+                return self._sign(node)
+            case TypeTest(operator, operand, names):
+                return self._type_test(self.evaluator(operand), operator, names, node.offset)
+        raise Unanswerable("asc and desc stand in the arguments of sort() only").at(self.text, node.offset)
+
+    def _path(self, node: Member) -> Evaluator:
+        """A chain of members, walked without a call for each."""
+        steps: list[Callable[[Collection], Collection]] = []
+        base: Node | None = node
+        while isinstance(base, Member) and base.base is not None:
+            steps.append(step(base.name))
+            base = base.base
+        steps.reverse()
+        start = _root(base.name) if isinstance(base, Member) else self.evaluator(base) if base is not None else _this
+        if not steps:
+            return start
+        if len(steps) == 1:
+            only = steps[0]
+            return lambda frame: only(start(frame))
+        if len(steps) == 2:
+            first, second = steps
+            return lambda frame: second(first(start(frame)))
+
+        def walk(frame: Frame) -> Collection:
+            items = start(frame)
+            for one in steps:
+                items = one(items)
+            return items
+
+        return walk
+
+    def _special(self, node: Special) -> Evaluator:
+        if node.name == "$this":
+            return _this
+        if node.name == "$index":
+            return lambda frame: [frame.index]
+
+        def total(frame: Frame) -> Collection:
+            if frame.total is None:
+                raise Unanswerable("$total has a value within aggregate() only").at(self.text, node.offset)
+            return frame.total
+
+        return total
+
+    def _variable(self, node: Variable) -> Evaluator:
+        name = node.name
+        url = URLS.get(name)
+        if name.startswith("vs-"):
+            url = VALUE_SETS + name[3:]
+        elif name.startswith("ext-"):
+            url = EXTENSIONS + name[4:]
+        known = None if url is None else [url]
+
+        def look_up(frame: Frame) -> Collection:
+            run = frame.run
+            if name in frame.variables:
+                return frame.variables[name]
+            if name == "context":
+                return run.context
+            if name == "resource":
+                return [] if run.resource is None else [run.resource]
+            if name == "rootResource":
+                return [] if run.root is None else [run.root]
+            if name in run.env:
+                return collection_of(run.env[name])
+            if known is not None:
+                return known
+            raise Unanswerable(f"there is no variable %{name}; pass it in env=").at(self.text, node.offset)
+
+        return look_up
+
+    def _index(self, node: Index) -> Evaluator:
+        base, index = self.evaluator(node.base), self.evaluator(node.index)
+        if isinstance(node.index, Literal) and type(node.index.value) is int:
+            place = node.index.value
+            return lambda frame: base(frame)[place : place + 1]
+
+        def at(frame: Frame) -> Collection:
+            items = base(frame)
+            try:
+                number = integer(index(frame), "an index")
+            except Unanswerable as problem:
+                raise problem.at(self.text, node.offset) from None
+            return [] if number is None or number < 0 else items[number : number + 1]
+
+        return at
+
+    def _sign(self, node: Sign) -> Evaluator:
+        apply = arithmetic.negative if node.sign == "-" else arithmetic.positive
+        return self._guarded(self.evaluator(node.operand), None, lambda items, _: _one(apply(items)), node.offset)
+
+    def _binary(self, node: Binary) -> Evaluator:
+        left, right = self.evaluator(node.left), self.evaluator(node.right)
+        operator = node.operator
+        if operator in _LOGIC:
+            return _LOGIC[operator](left, right, self._located(node.offset))
+        if operator in ("=", "!=") and isinstance(node.right, Literal) and type(node.right.value) is str:
+            return _equals_text(left, node.right.value, TRUE if operator == "=" else FALSE)
+        if operator == "|" and isinstance(node.left, (Literal, Binary)) and isinstance(node.right, Literal):
+            constants = _constants(node)
+            if constants is not None:
+                known = comparison.distinct(constants)
+                return lambda frame: known
+        return self._guarded(left, right, _OPERATORS[operator], node.offset)
+
+    def _located(self, offset: int) -> Callable[[Collection, str], bool | None]:
+        """`boolean` that tells where it failed."""
+
+        def condition(items: Collection, what: str) -> bool | None:
+            try:
+                return boolean(items, what)
+            except Unanswerable as problem:
+                raise problem.at(self.text, offset) from None
+
+        return condition
+
+    def _guarded(
+        self,
+        left: Evaluator,
+        right: Evaluator | None,
+        apply: Callable[[Collection, Collection], Collection],
+        offset: int,
+    ) -> Evaluator:
+        """An operator that tells where it failed."""
+        text = self.text
+
+        def evaluate(frame: Frame) -> Collection:
+            one = left(frame)
+            other = NOTHING if right is None else right(frame)
+            try:
+                return apply(one, other)
+            except Unanswerable as problem:
+                raise problem.at(text, offset) from None
+
+        return evaluate
+
+    def _type_test(self, operand: Evaluator, operator: str, names: tuple[str, ...], offset: int) -> Evaluator:
+        try:
+            wanted = model.resolve(names)
+        except Unanswerable as problem:
+            raise problem.at(self.text, offset) from None
+        qualified, filters = len(names) > 1, self.as_filters
+        apply: Callable[[Collection], Collection]
+        if operator == "is":
+            apply = lambda items: types.test(items, wanted, qualified=qualified)  # noqa: E731 - one of three
+        elif operator == "as":
+            apply = lambda items: types.cast(items, wanted, qualified=qualified, filters=filters)  # noqa: E731
+        else:
+            apply = lambda items: types.of_type(items, wanted, qualified=qualified)  # noqa: E731
+        return self._guarded(operand, None, lambda items, _: apply(items), offset)
+
+    def _call(self, node: Call) -> Evaluator:
+        base = _this if node.base is None else self.evaluator(node.base)
+        if node.name in ("is", "as", "ofType"):
+            return self._type_test(base, node.name, self._type_argument(node), node.offset)
+        if node.name == "getReferenceKey":
+            wanted = self._type_argument(node)[-1] if node.arguments else None
+            return lambda frame: reference_keys(base(frame), wanted)
+        if node.name == "sort":
+            return self._sort(base, node)
+        function = FUNCTIONS.get(node.name)
+        if function is None:
+            return self._user_call(base, node)
+        if not function.takes(len(node.arguments)):
+            raise Unanswerable(f"{node.name}() takes {function.arity} arguments, not {len(node.arguments)}").at(
+                self.text, node.offset
+            )
+        arguments = tuple(self.evaluator(argument) for argument in node.arguments)
+        called = self._scoped(base, function.call, arguments, node.offset) if function.scoped else None
+        called = called or self._plain(base, function.call, arguments, node.offset)
+        return called if node.name == "defineVariable" or not _defines(node.base) else _restoring(called)
+
+    def _type_argument(self, node: Call) -> tuple[str, ...]:
+        if len(node.arguments) == 1:
+            argument = node.arguments[0]
+            if isinstance(argument, Member) and argument.base is None:
+                return (argument.name,)
+            if isinstance(argument, Member) and isinstance(argument.base, Member) and argument.base.base is None:
+                return (argument.base.name, argument.name)
+        raise Unanswerable(f"{node.name}() takes the name of a type").at(self.text, node.offset)
+
+    def _scoped(
+        self, base: Evaluator, call: Callable[..., Collection], arguments: tuple[Evaluator, ...], offset: int
+    ) -> Evaluator:
+        text = self.text
+
+        def evaluate(frame: Frame) -> Collection:
+            try:
+                return call(base(frame), frame, *arguments)
+            except Unanswerable as problem:
+                raise problem.at(text, offset) from None
+
+        return evaluate
+
+    def _plain(
+        self, base: Evaluator, call: Callable[..., Collection], arguments: tuple[Evaluator, ...], offset: int
+    ) -> Evaluator:
+        text = self.text
+        if not arguments:
+            return self._scoped(base, call, arguments, offset)
+
+        def evaluate(frame: Frame) -> Collection:
+            items = base(frame)
+            values = [argument(frame) for argument in arguments]
+            try:
+                return call(items, frame, *values)
+            except Unanswerable as problem:
+                raise problem.at(text, offset) from None
+
+        return evaluate
+
+    def _sort(self, base: Evaluator, node: Call) -> Evaluator:
+        keys: list[tuple[Evaluator | None, bool]] = []
+        for argument in node.arguments:
+            if isinstance(argument, Ordered):
+                keys.append((self.evaluator(argument.key), argument.descending))
+            elif isinstance(argument, Sign) and argument.sign == "-":
+                keys.append((self.evaluator(argument.operand), True))  # the older way to say descending
+            else:
+                keys.append((self.evaluator(argument), False))
+        order = keys or [(None, False)]
+        return self._scoped(base, lambda items, frame: sort(items, frame, order), (), node.offset)
+
+    def _user_call(self, base: Evaluator, node: Call) -> Evaluator:
+        arguments = tuple(self.evaluator(argument) for argument in node.arguments)
+        name = node.name
+
+        def evaluate(frame: Frame) -> Collection:
+            function = frame.run.functions.get(name)
+            if function is None:
+                raise Unanswerable(f"there is no function {name}()").at(self.text, node.offset)
+            items = [plain(item) for item in base(frame)]
+            values = [[plain(item) for item in argument(frame)] for argument in arguments]
+            return collection_of(function(items, *values))
+
+        return evaluate
+
+
+def _this(frame: Frame) -> Collection:
+    return frame.this
+
+
+def _root(name: str) -> Evaluator:
+    """A name at the root: the focus itself when it is of that type, else its member."""
+    member = step(name)
+    if not name[:1].isupper():
+        return lambda frame: member(frame.this)
+
+    def start(frame: Frame) -> Collection:
+        items = frame.this
+        if len(items) == 1:
+            item = items[0]
+            if item.__class__ is Element and (item.type == name or model.is_a(item.type, name)):
+                return items
+        return member(items)
+
+    return start
+
+
+def _one(item: Item | None) -> Collection:
+    return [] if item is None else [item]
+
+
+def _truth(found: bool | None) -> Collection:
+    return NOTHING if found is None else TRUE if found else FALSE
+
+
+def _negated(found: bool | None) -> Collection:
+    return NOTHING if found is None else FALSE if found else TRUE
+
+
+def _ordered(operator: str, holds: Callable[[int], bool]) -> Callable[[Collection, Collection], Collection]:
+    def apply(left: Collection, right: Collection) -> Collection:
+        order = comparison.compare(left, right, operator)
+        return NOTHING if order is None else TRUE if holds(order) else FALSE
+
+    return apply
+
+
+def _member_of(left: Collection, right: Collection) -> Collection:
+    item = single(left, "in")
+    if item is None:
+        return NOTHING
+    return _truth(any(comparison.equal_items(item, other) for other in right))
+
+
+def _contains(left: Collection, right: Collection) -> Collection:
+    return _member_of(right, left)
+
+
+_OPERATORS: dict[str, Callable[[Collection, Collection], Collection]] = {
+    "=": lambda left, right: _truth(comparison.equal(left, right)),
+    "!=": lambda left, right: _negated(comparison.equal(left, right)),
+    "~": lambda left, right: _truth(comparison.equivalent(left, right)),
+    "!~": lambda left, right: _negated(comparison.equivalent(left, right)),
+    "<": _ordered("<", lambda order: order < 0),
+    "<=": _ordered("<=", lambda order: order <= 0),
+    ">": _ordered(">", lambda order: order > 0),
+    ">=": _ordered(">=", lambda order: order >= 0),
+    "in": _member_of,
+    "contains": _contains,
+    "|": lambda left, right: comparison.distinct([*left, *right]),
+    "+": lambda left, right: _one(arithmetic.plus(left, right)),
+    "-": lambda left, right: _one(arithmetic.minus(left, right)),
+    "*": lambda left, right: _one(arithmetic.times(left, right)),
+    "/": lambda left, right: _one(arithmetic.divide(left, right)),
+    "div": lambda left, right: _one(arithmetic.whole_divide(left, right)),
+    "mod": lambda left, right: _one(arithmetic.remainder(left, right)),
+    "&": lambda left, right: [arithmetic.concatenate(left, right)],
+}
+
+Condition = Callable[[Collection, str], bool | None]
+
+
+def _and(left: Evaluator, right: Evaluator, condition: Condition) -> Evaluator:
+    def evaluate(frame: Frame) -> Collection:
+        one = condition(left(frame), "and")
+        if one is False:
+            return FALSE
+        other = condition(right(frame), "and")
+        if other is False:
+            return FALSE
+        return NOTHING if one is None or other is None else TRUE
+
+    return evaluate
+
+
+def _or(left: Evaluator, right: Evaluator, condition: Condition) -> Evaluator:
+    def evaluate(frame: Frame) -> Collection:
+        one = condition(left(frame), "or")
+        if one:
+            return TRUE
+        other = condition(right(frame), "or")
+        if other:
+            return TRUE
+        return NOTHING if one is None or other is None else FALSE
+
+    return evaluate
+
+
+def _xor(left: Evaluator, right: Evaluator, condition: Condition) -> Evaluator:
+    def evaluate(frame: Frame) -> Collection:
+        one, other = condition(left(frame), "xor"), condition(right(frame), "xor")
+        return NOTHING if one is None or other is None else _truth(one is not other)
+
+    return evaluate
+
+
+def _implies(left: Evaluator, right: Evaluator, condition: Condition) -> Evaluator:
+    def evaluate(frame: Frame) -> Collection:
+        one = condition(left(frame), "implies")
+        if one is False:
+            return TRUE
+        other = condition(right(frame), "implies")
+        if other:
+            return TRUE
+        return NOTHING if one is None or other is None else FALSE
+
+    return evaluate
+
+
+_LOGIC: dict[str, Callable[[Evaluator, Evaluator, Condition], Evaluator]] = {
+    "and": _and,
+    "or": _or,
+    "xor": _xor,
+    "implies": _implies,
+}
+
+
+def _equals_text(left: Evaluator, text: str, when_equal: Collection) -> Evaluator:
+    """`path = 'text'`, by far the most frequent comparison."""
+    wanted = [text]
+    otherwise = FALSE if when_equal is TRUE else TRUE
+    general = _OPERATORS["=" if when_equal is TRUE else "!="]
+
+    def evaluate(frame: Frame) -> Collection:
+        items = left(frame)
+        if len(items) == 1:
+            item = items[0]
+            if item.__class__ is Element and has_plain_text(item):
+                return when_equal if item.value == text else otherwise
+        return general(items, wanted)
+
+    return evaluate
+
+
+def _constants(node: Node) -> list[Any] | None:
+    """The values of a union of literals, such as ('active' | 'inactive')."""
+    if isinstance(node, Literal):
+        return [node.value]
+    if not isinstance(node, Binary) or node.operator != "|":
+        return None
+    left, right = _constants(node.left), _constants(node.right)
+    return None if left is None or right is None else [*left, *right]
+
+
+def _defines(node: Node | None) -> bool:
+    """Whether a path defines variables."""
+    while isinstance(node, (Member, Call, Index)):
+        if isinstance(node, Call) and node.name == "defineVariable":
+            return True
+        node = node.base
+    return False
+
+
+def _restoring(evaluate: Evaluator) -> Evaluator:
+    """Variables that a path defines end with it."""
+
+    def restored(frame: Frame) -> Collection:
+        before = frame.variables
+        found = evaluate(frame)
+        frame.variables = before
+        return found
+
+    return restored
