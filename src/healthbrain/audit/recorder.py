@@ -140,13 +140,11 @@ class Recorder:
         lines = [line for line in _read(segment.handle).splitlines(keepends=True) if line.endswith(b"\n")]
         if not lines:
             return 0
-        rows = [orjson.loads(line) for line in lines]
         if any(b"\\u0000" in line for line in lines):  # perhaps a NUL, which PostgreSQL does not keep
-            rows = [clean_row(row) for row in rows]
-            lines = [line_of(row) for row in rows]
+            lines = [line_of(clean_row(orjson.loads(line))) for line in lines]
         async with pool.connection() as connection:
-            await append(connection, rows, lines, source=segment.name)
-        return len(rows)
+            await append(connection, lines, source=segment.name)
+        return len(lines)
 
     def _new_segment(self) -> _Segment:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
