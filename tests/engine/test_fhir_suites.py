@@ -14,8 +14,8 @@ import pytest
 
 from healthbrain.fhir import definitions, dump, extract, parse, validate
 from healthbrain.fhir.definitions import ValuePath
-from healthbrain.fhir.extraction import _Compiler, _Place
 from healthbrain.fhir.indexing import Found
+from healthbrain.fhir.visits import Compiler
 
 # official examples that break R4 themselves: file -> where; reasons in docs/spec-readings.md#official-examples
 WRONG_EXAMPLES = {
@@ -71,7 +71,7 @@ def test_samples_of_real_systems_are_valid_and_found(suites: Path, file: str) ->
 
 
 def test_the_merged_tree_finds_what_each_path_finds_alone(examples: dict[str, bytes]) -> None:
-    compiler = _Compiler(definitions())
+    compiler = Compiler(definitions())
     met: set[tuple[str, str]] = set()
     for name, raw in examples.items():
         if name in WRONG_EXAMPLES:
@@ -97,10 +97,11 @@ def _size(found: Found) -> int:
     return sum(len(getattr(found, kind)) for kind in ("tokens", "references", "texts", "dates", "numbers", "uris"))
 
 
-def _take(compiler: _Compiler, kind: str, code: str, path: ValuePath, value: Any, found: Found) -> None:
+def _take(compiler: Compiler, kind: str, code: str, path: ValuePath, value: Any, found: Found) -> None:
     targets = definitions().search_parameters(found.resource["resourceType"])[code].targets
-    element = targets[0] if path.type == "Resource" else path.type
-    compiler._value(_Place(takes={(kind, element, path.binding): [code]}))(value, found)
+    convert = compiler.converter(kind, targets[0] if path.type == "Resource" else path.type, path.binding)
+    if convert is not None:
+        convert(value, (code,), found)
 
 
 def _follow(nodes: list[Any], steps: tuple[tuple[Any, ...], ...], root: dict[str, Any]) -> list[Any]:

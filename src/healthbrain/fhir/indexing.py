@@ -114,6 +114,9 @@ def references_to(definitions: Definitions) -> Convert:
             if kind in types and id and "/" not in id:
                 for param in params:
                     append(_new(Reference, (param, kind, id, "", "", "", "")))
+            elif text.startswith("urn:"):
+                for param in params:
+                    append(_new(Reference, (param, "", "", text, "", "", "")))
             else:
                 _other_reference(text, params, found)
         identifier = value.get("identifier")
@@ -127,14 +130,16 @@ def references_to(definitions: Definitions) -> Convert:
 
 def _other_reference(text: str, params: Params, found: Found) -> None:
     target = reference.read(text)
-    for param in params:
-        if target.form == "relative":
-            found.references.append(Reference(param, target.type, target.id, version=target.version))
-        elif target.form == "conditional":
-            if target.value:
-                found.references.append(Reference(param, target.type, system=target.system, value=target.value))
-        elif target.form in {"absolute", "urn"}:
-            found.references.append(Reference(param, url=text))
+    parts = ("", "", "", "", "", "")
+    if target.form == "relative":
+        parts = (target.type, target.id, "", target.version, "", "")
+    elif target.form == "conditional" and target.value:
+        parts = (target.type, "", "", "", target.system, target.value)
+    elif target.form in ("absolute", "urn"):
+        parts = ("", "", text, "", "", "")
+    if any(parts):
+        for param in params:
+            found.references.append(_new(Reference, (param, *parts)))
 
 
 def _canonical(value: str, params: Params, found: Found) -> None:
