@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from healthbrain.access import Tree
@@ -17,7 +18,7 @@ from healthbrain.portrait.timeline import timeline as make_timeline
 from healthbrain.portrait.vaccinations import vaccinations
 from healthbrain.portrait.values import Portrait, Timeline
 from healthbrain.scope import EVERYTHING, Scope
-from healthbrain.store import Store, patient_key
+from healthbrain.store import Store, Stored, patient_key
 from healthbrain.store.versions import of_patients
 from healthbrain.terms import systems
 
@@ -50,25 +51,36 @@ async def portrait(
     `reveal` shows name, phone, address and identifiers in full; it has an effect only when the scope is `identified`.
     Raises NotFound when none of the records is open.
     """
-    found = await _records(connection, patient_ids, _SHOWN, scope, organisations)
-    patients = found["Patient"]
-    if not patients:
+    stored = await _read(connection, patient_ids, _SHOWN, scope)
+    found = await asyncio.to_thread(_sorted, stored, _SHOWN, organisations)  # parsing thousands would hold up others
+    if not found["Patient"]:
         raise NotFound("there is no such person, or nothing of theirs is open to you")
+    doctors = await _doctors(connection, store, found["EpisodeOfCare"])
+    return await asyncio.to_thread(_assembled, person, found, doctors, organisations, reveal and scope.identified, at)
+
+
+def _assembled(
+    person: str,
+    found: Mapping[str, Sequence[Record]],
+    doctors: Mapping[str, str],
+    tree: Tree,
+    reveal: bool,
+    at: datetime,
+) -> Portrait:
     told = allergies(found["AllergyIntolerance"])
-    episodes = [one for one in found["EpisodeOfCare"] if one.valid]
-    who = _person(patients)
+    who = _person(found["Patient"])
     results, vitals = series(found["Observation"], who)
     return Portrait(
         banner=banner(
             person,
-            patients,
-            episodes,
+            found["Patient"],
+            [one for one in found["EpisodeOfCare"] if one.valid],
             found["Observation"],
             told,
             allergy_state(found["AllergyIntolerance"], told),
-            practitioners=await _doctors(connection, store, episodes),
-            tree=organisations,
-            reveal=reveal and scope.identified,
+            practitioners=doctors,
+            tree=tree,
+            reveal=reveal,
             at=at,
         ),
         problems=problems(found["Condition"]),
@@ -94,7 +106,8 @@ async def timeline(
     count: int = PAGE,
 ) -> Timeline:
     """A further or filtered part of the timeline."""
-    found = await _records(connection, patient_ids, _ON_TIMELINE, scope, organisations)
+    stored = await _read(connection, patient_ids, _ON_TIMELINE, scope)
+    found = await asyncio.to_thread(_sorted, stored, _ON_TIMELINE, organisations)
     return make_timeline(
         found["Encounter"], found["Condition"], kind=kind, organisation=organisation, cursor=cursor, count=count
     )
@@ -106,12 +119,13 @@ def _person(patients: Sequence[Record]) -> Person:
     return Person(sex, next((born for one in newest if (born := day(one.body.get("birthDate")))), None))
 
 
-async def _records(
-    connection: Connection, patient_ids: Sequence[str], types: Sequence[str], scope: Scope, tree: Tree
-) -> dict[str, list[Record]]:
-    keys = [patient_key(id_) for id_ in dict.fromkeys(patient_ids)]
+async def _read(connection: Connection, patient_ids: Sequence[str], types: Sequence[str], scope: Scope) -> list[Stored]:
+    return await of_patients(connection, [patient_key(id_) for id_ in dict.fromkeys(patient_ids)], types, scope=scope)
+
+
+def _sorted(stored: Sequence[Stored], types: Sequence[str], tree: Tree) -> dict[str, list[Record]]:
     found: dict[str, list[Record]] = {type_: [] for type_ in types}
-    for one in await of_patients(connection, keys, types, scope=scope):
+    for one in stored:
         found[one.type].append(record(one, tree))
     return found
 

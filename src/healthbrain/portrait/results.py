@@ -63,18 +63,15 @@ def _measured(one: Record, person: Person) -> Iterator[_Measured]:
     body = one.body
     at = moment(body.get("effectiveDateTime") or body.get("effectivePeriod", {}).get("start") or body.get("issued"))
     vital = any(code_of(category) == "vital-signs" for category in body.get("category", ()))
-    parts = [body, *body.get("component", ())]
-    for part in parts:
+    for part in [body, *body.get("component", ())]:
+        value = _value(part)
         system, code = coding(part.get("code"), systems.LOINC)
-        if system == systems.FINDING or not code:
+        if value is None or system == systems.FINDING or not code:
             continue
         known = tables.analytes().get(code) if system == systems.LOINC else None
-        value = _value(part)
-        if value is None:
-            continue
         number, text, unit = value
         flag, range_ = _judged(part, number, code if known else "", person, at)
-        display = (known.name if known else "") or shown(part.get("code"), system, code)
+        display = known.name if known else shown(part.get("code"), system, code)
         is_vital = vital or (known is not None and known.category == "vital-signs")
         yield _Measured(code, system, display, unit, is_vital, Point(at or OLD, number, text, flag, range_, one.source))
 
