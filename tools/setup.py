@@ -88,8 +88,8 @@ def install_self() -> bool:
 
 
 def compile_definitions() -> bool:
-    source = ROOT / "src" / "healthbrain" / "fhir" / "compile.py"
-    if DEFINITIONS.exists() and DEFINITIONS.stat().st_mtime >= source.stat().st_mtime:
+    sources = [*(DEFINITIONS.parent / "compile").glob("*.py"), DEFINITIONS.parent / "definitions.py"]
+    if DEFINITIONS.exists() and DEFINITIONS.stat().st_mtime >= max(source.stat().st_mtime for source in sources):
         return False
     with tempfile.TemporaryDirectory() as folder:
         run(
