@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import orjson
 import zstandard
@@ -50,7 +51,8 @@ class Entry:
     request: dict[str, Any] | None = None  # the REST interaction
 
 
-_NEXT = "select nextval('delivery_id_seq')"
+_NEXT = "select nextval('delivery_id_seq') from generate_series(1, 64)"
+_spare: WeakKeyDictionary[Connection, list[int]] = WeakKeyDictionary()
 
 # what was already taken in under this number
 _KNOWN = """
@@ -58,13 +60,13 @@ select id, digest, state from delivery
 where source = %s and control_id = %s and message_type = %s and state in ('accepted', 'partly', 'held')"""
 
 _INSERT = """
-insert into delivery (id, source, door, received_at, message_at, settled_at, state, control_id, message_type, name, digest,
+with row as (insert into delivery (id, source, door, received_at, message_at, settled_at, state, control_id, message_type, name, digest,
     size, entries, written, refused, warnings, reason, issues, original, request)
 values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 on conflict (source, control_id, message_type) where control_id <> '' and state in ('accepted', 'partly', 'held')
-do nothing returning id"""
-
-_INSERT_RAW = "insert into delivery_raw (delivery, part, raw) values (%s, %s, %s)"
+do nothing returning id),
+content as (insert into delivery_raw (delivery, raw) select id, %s from row where %s)
+select id from row"""
 
 # a replayed delivery: its former outcome goes to the attempts, the row says how it stands now
 _KEEP_ATTEMPT = """
@@ -100,11 +102,11 @@ def unpack(packed: bytes) -> bytes:
 
 
 async def next_id(connection: Connection) -> int:
-    """A number for a new delivery."""
-    row = await (await connection.execute(_NEXT)).fetchone()
-    if row is None:  # a sequence always answers
-        raise NotFound("the delivery sequence gave no number")
-    return int(row[0])
+    """A number for a new delivery, from a block that stays with the connection: gaps and order mean nothing."""
+    spare = _spare.setdefault(connection, [])
+    if not spare:
+        spare += [row[0] for row in await (await connection.execute(_NEXT)).fetchall()]
+    return spare.pop(0)
 
 
 async def known(
@@ -125,11 +127,8 @@ async def record(connection: Connection, number: int, entry: Entry, raw: bytes |
         entry.refused, _warnings(entry), reason(entry), issues_json(entry.issues, entry.error), entry.original,
         orjson.dumps(entry.request).decode() if entry.request else None,
     )  # fmt: skip
-    if await (await connection.execute(_INSERT, values)).fetchone() is None:
-        return False
-    if raw is not None:
-        await connection.execute(_INSERT_RAW, (number, 0, pack(raw)))
-    return True
+    packed = (b"", False) if raw is None else (pack(raw), True)
+    return await (await connection.execute(_INSERT, (*values, *packed))).fetchone() is not None
 
 
 async def settle(connection: Connection, number: int, entry: Entry, by: str) -> None:

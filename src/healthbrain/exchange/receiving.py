@@ -239,12 +239,12 @@ class Ledger:
 
     async def _try(self, arrival: Arrival, owner: Source, write: Writer, at: datetime, again: Again | None) -> Receipt:
         begun = time.monotonic()
-        control_id, kind = arrival.control_id or "", arrival.message_type
         async with self.pool.connection() as connection, connection.transaction():
             number = again.delivery if again else await ledger.next_id(connection)
-            earlier = await ledger.known(connection, owner.key, control_id, kind)
-            if earlier is not None and earlier[0] != number:
-                raise _AlreadyHere
+            if again:
+                earlier = await ledger.known(connection, owner.key, arrival.control_id or "", arrival.message_type)
+                if earlier is not None and earlier[0] != number:
+                    raise _AlreadyHere
             outcome = await write(connection, number)
             entry = _entry(
                 arrival, owner, outcome.state, _later(at, begun), message_at=outcome.message_at,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from healthbrain.database import Connection
 from healthbrain.identity.evidence import Evidence, evidence
@@ -21,9 +22,10 @@ from healthbrain.store import WriteContext, Written, patient_key
 
 _CHINA = timezone(timedelta(hours=8))
 _ROUNDS = 12
+_spare_numbers: WeakKeyDictionary[Connection, list[int]] = WeakKeyDictionary()
 
 _LOCK_NEW = """
-insert into person_key_lock (key) select k from unnest(%s::uuid[]) k order by k on conflict do nothing"""
+insert into person_key_lock (key) select k from unnest(%s::uuid[]) k order by k on conflict do nothing returning key"""
 _LOCK = "select key from person_key_lock where key = any(%s::uuid[]) order by key for update"
 # the records themselves, in one order, so that two changes of one record queue up
 _LOCK_RECORDS = "select patient from person_link where patient = any(%s::bigint[]) order by patient for update"
@@ -49,24 +51,31 @@ left join lateral (
 _RULINGS = """
 select one, other, same, event from link_verdict
 where withdrawn_by is null and one = any(%s::bigint[]) and other = any(%s::bigint[])"""
-_NEW_PERSONS = "select nextval('person_number_seq') from generate_series(1, %s)"
+_NEW_NUMBERS = "select nextval('person_number_seq') from generate_series(1, %s)"
+_NUMBERS_AT_ONCE = 64
 _RETIRED = "select id from person where id = any(%s::text[]) and retired_into is not null"
 
-_INSERT_PERSONS = "insert into person (id, created_at) select p, %s from unnest(%s::text[]) p"
-_UPSERT_LINKS = """
+# persons, links, identifiers and events of one change in one statement
+_WRITE = """
+with new_person as (
+    insert into person (id, created_at) select p, %(at)s from unnest(%(created)s::text[]) p
+), event as (
+    insert into link_event (at, patient, from_person, to_person, kind, rule, model, who, reason, delivery)
+    select %(at)s, p, f, t, %(kind)s, r, %(model)s, %(who)s, %(reason)s, %(delivery)s
+    from unnest(%(event_patient)s::bigint[], %(event_from)s::text[], %(event_to)s::text[], %(event_rule)s::text[]) e(p, f, t, r)
+), identifier as (
+    insert into person_identifier (key, patient, kind, usable, verdict)
+    select * from unnest(%(key)s::uuid[], %(key_patient)s::bigint[], %(key_kind)s::text[], %(key_usable)s::boolean[],
+        %(key_verdict)s::text[])
+)
 insert into person_link (patient, patient_id, owner, person, first_person, replaced_by, deleted, name, birth, sex, since)
-select *, %s from unnest(%s::bigint[], %s::text[], %s::int[], %s::text[], %s::text[], %s::bigint[], %s::boolean[],
-    %s::text[], %s::text[], %s::text[])
+select *, %(at)s from unnest(%(patient)s::bigint[], %(patient_id)s::text[], %(owner)s::int[], %(person)s::text[],
+    %(first_person)s::text[], %(replaced_by)s::bigint[], %(deleted)s::boolean[], %(name)s::text[], %(birth)s::text[],
+    %(sex)s::text[])
 on conflict (patient) do update set owner = excluded.owner, person = excluded.person, replaced_by = excluded.replaced_by,
     deleted = excluded.deleted, name = excluded.name, birth = excluded.birth, sex = excluded.sex,
     since = case when person_link.person = excluded.person then person_link.since else excluded.since end"""
 _CLEAR_IDENTIFIERS = "delete from person_identifier where patient = any(%s::bigint[])"
-_INSERT_IDENTIFIERS = """
-insert into person_identifier (key, patient, kind, usable, verdict)
-select * from unnest(%s::uuid[], %s::bigint[], %s::text[], %s::boolean[], %s::text[])"""
-_INSERT_EVENTS = """
-insert into link_event (at, patient, from_person, to_person, kind, rule, model, who, reason, delivery)
-select %s, p, f, t, %s, r, %s, %s, %s, %s from unnest(%s::bigint[], %s::text[], %s::text[], %s::text[]) e(p, f, t, r)"""
 _RETIRE = """
 update person set retired_into = r.into_person, retired_at = %s
 from unnest(%s::text[], %s::text[]) r(id, into_person) where person.id = r.id"""
@@ -176,20 +185,22 @@ async def relink_records(connection: Connection, offered: Mapping[int, Evidence 
     known = await _read(connection, list(offered), {key for one in fresh.values() for key in one.usable})
     if all(key in known and known[key].offers(one) for key, one in fresh.items()) and len(fresh) == len(offered):
         return
+    before = set(known)
     renewed = _renew(known, offered, cause)
     alive = [one for one in known.values() if not one.deleted]
     rulings = await _rulings(connection, [one.patient for one in alive])
     found = group([one.record() for one in alive], rulings)
     plan = await _assign(connection, found.blocks, known)
     await _write(connection, known, renewed, plan, found.rules, cause)
-    await _write_doubts(connection, known, renewed, found.doubts, cause.at)
+    await _write_doubts(connection, known, renewed, before, found.doubts, cause.at)
 
 
 async def _lock(connection: Connection, fresh: Iterable[Evidence], patients: Iterable[int]) -> None:
     keys = sorted({key for one in fresh for key in one.usable})
     if keys:
-        await connection.execute(_LOCK_NEW, (keys,))
-        await connection.execute(_LOCK, (keys,))
+        cursor = await connection.execute(_LOCK_NEW, (keys,))
+        if cursor.rowcount < len(keys):  # some are known: whoever works with them is waited for
+            await connection.execute(_LOCK, (keys,))
     await connection.execute(_LOCK_RECORDS, (sorted(patients),))
 
 
@@ -259,27 +270,38 @@ async def _rulings(connection: Connection, patients: list[int]) -> list[Ruling]:
 async def _assign(connection: Connection, blocks: Sequence[frozenset[int]], known: Mapping[int, Known]) -> _Plan:
     """Give every block a person: the one most of its records have, else one that is theirs from before, else a new one."""
     plan = _Plan()
-    claims: list[tuple[int, str, int]] = []
+    claims: list[tuple[int, bool, str, int]] = []
     for n, block in enumerate(blocks):
         held = Counter(person for patient in block if (person := known[patient].person))
-        claims += [(-count, person, n) for person, count in held.items()]
+        own = {known[patient].first_person for patient in block}
+        claims += [(-count, person not in own, person, n) for person, count in held.items()]
     chosen: dict[int, str] = {}
     taken: set[str] = set()
-    for _, person, n in sorted(claims):
+    for *_, person, n in sorted(claims):
         if n not in chosen and person not in taken:
             chosen[n] = person
             taken.add(person)
     await _revive(connection, blocks, known, chosen, taken, plan)
     without = [n for n in range(len(blocks)) if n not in chosen]
     if without:
-        rows = await (await connection.execute(_NEW_PERSONS, (len(without),))).fetchall()
-        for n, (number,) in zip(sorted(without, key=lambda n: min(blocks[n])), rows, strict=True):
+        numbers = await _new_numbers(connection, len(without))
+        for n, number in zip(sorted(without, key=lambda n: min(blocks[n])), numbers, strict=True):
             chosen[n] = f"P{number:012d}"
             plan.created.append(chosen[n])
     for n, block in enumerate(blocks):
         plan.person.update(dict.fromkeys(block, chosen[n]))
     _retire(blocks, known, plan)
     return plan
+
+
+async def _new_numbers(connection: Connection, count: int) -> list[int]:
+    """Person numbers, taken from the sequence in blocks that stay with the connection; gaps mean nothing."""
+    spare = _spare_numbers.setdefault(connection, [])
+    if len(spare) < count:
+        rows = await (await connection.execute(_NEW_NUMBERS, (max(count, _NUMBERS_AT_ONCE),))).fetchall()
+        spare += [row[0] for row in rows]
+    taken, spare[:] = spare[:count], spare[count:]
+    return taken
 
 
 async def _revive(
@@ -329,6 +351,7 @@ async def _write(
 ) -> None:
     events: list[tuple[int, str | None, str | None, str]] = []
     changed: list[Known] = []
+    stored: list[int] = []  # records whose identifiers are replaced
     for one in known.values():
         person = plan.person.get(one.patient, one.person)
         if one.deleted and one.patient in renewed:
@@ -338,47 +361,57 @@ async def _write(
             events.append((one.patient, one.person, person, rule))
         elif one.patient not in renewed:
             continue
+        if one.patient in renewed and one.first_person:
+            stored.append(one.patient)
         one.person = person
         one.first_person = one.first_person or person
         changed.append(one)
-    async with connection.pipeline():
-        if plan.created:
-            await connection.execute(_INSERT_PERSONS, (cause.at, plan.created))
-        if plan.revived:
-            await connection.execute(_REVIVE, (plan.revived,))
-        if changed:
-            await connection.execute(_UPSERT_LINKS, _link_columns(changed, cause.at))
-            await _write_identifiers(connection, [one for one in changed if one.patient in renewed])
-        if events:
-            columns = [list(column) for column in zip(*events, strict=True)]
-            await connection.execute(
-                _INSERT_EVENTS, (cause.at, cause.kind, MODEL, cause.who, cause.reason, cause.delivery, *columns)
-            )
-        if plan.retired:
-            await connection.execute(_RETIRE, (cause.at, list(plan.retired), list(plan.retired.values())))
+    if plan.revived:
+        await connection.execute(_REVIVE, (plan.revived,))
+    if stored:
+        await connection.execute(_CLEAR_IDENTIFIERS, (stored,))
+    if changed:
+        await connection.execute(_WRITE, _columns(changed, renewed, events, plan.created, cause))
+    if plan.retired:
+        await connection.execute(_RETIRE, (cause.at, list(plan.retired), list(plan.retired.values())))
 
 
-def _link_columns(changed: Sequence[Known], at: datetime) -> list[Any]:
-    rows = [
-        (k.patient, k.patient_id, k.owner, k.person, k.first_person, k.replaced_by, k.deleted, k.name, k.birth, k.sex)
-        for k in changed
-    ]
-    return [at, *(list(column) for column in zip(*rows, strict=True))]
+def _columns(
+    changed: Sequence[Known],
+    renewed: set[int],
+    events: Sequence[tuple[int, str | None, str | None, str]],
+    created: Sequence[str],
+    cause: Cause,
+) -> dict[str, Any]:
+    keys = [(key, one.patient, *rest) for one in changed if one.patient in renewed for key, *rest in one.identifiers]
+    return {
+        "at": cause.at,
+        "kind": cause.kind,
+        "model": MODEL,
+        "who": cause.who,
+        "reason": cause.reason,
+        "delivery": cause.delivery,
+        "created": list(created),
+        **_transposed(("event_patient", "event_from", "event_to", "event_rule"), events),
+        **_transposed(("key", "key_patient", "key_kind", "key_usable", "key_verdict"), keys),
+        **{name: [getattr(one, name) for one in changed] for name in _LINK},
+    }
 
 
-async def _write_identifiers(connection: Connection, renewed: Sequence[Known]) -> None:
-    if not renewed:
-        return
-    await connection.execute(_CLEAR_IDENTIFIERS, ([one.patient for one in renewed],))
-    rows = [
-        (key, one.patient, kind, usable, verdict) for one in renewed for key, kind, usable, verdict in one.identifiers
-    ]
-    if rows:
-        await connection.execute(_INSERT_IDENTIFIERS, [list(column) for column in zip(*rows, strict=True)])
+_LINK = ("patient", "patient_id", "owner", "person", "first_person", "replaced_by", "deleted", "name", "birth", "sex")
+
+
+def _transposed(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, list[Any]]:
+    return {name: [row[n] for row in rows] for n, name in enumerate(names)}
 
 
 async def _write_doubts(
-    connection: Connection, known: Mapping[int, Known], renewed: set[int], doubts: Mapping[int, str], at: datetime
+    connection: Connection,
+    known: Mapping[int, Known],
+    renewed: set[int],
+    before: set[int],
+    doubts: Mapping[int, str],
+    at: datetime,
 ) -> None:
     """Open what a steward should look at, close what is settled."""
     found = {(patient, kind) for patient, kind in doubts.items()}
@@ -387,10 +420,9 @@ async def _write_doubts(
             verdict.startswith("suspect") or verdict == "contradictory" for *_, verdict in known[patient].identifiers
         ):
             found.add((patient, "suspect-id"))
-    looked = sorted(renewed | doubts.keys())
     rows = sorted(found)
     patients, kinds = [p for p, _ in rows], [k for _, k in rows]
-    async with connection.pipeline():
-        await connection.execute(_CLOSE_DOUBTS, (at, looked, patients, kinds))
-        if rows:
-            await connection.execute(_OPEN_DOUBTS, (at, patients, kinds))
+    if before:
+        await connection.execute(_CLOSE_DOUBTS, (at, sorted(before), patients, kinds))
+    if rows:
+        await connection.execute(_OPEN_DOUBTS, (at, patients, kinds))

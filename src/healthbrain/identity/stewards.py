@@ -25,7 +25,9 @@ _PERSON = "select person from person_link where patient = %s and not deleted for
 _OTHERS = (
     "select patient from person_link where person = %s and patient <> %s and not deleted order by patient for update"
 )
-_DECISION = "select patient, kind from link_event where id = %s"
+_DECISION = """
+select e.patient, e.kind, exists (select 1 from link_verdict v where v.event = e.id and v.withdrawn_by is null)
+from link_event e where e.id = %s"""
 _WITHDRAW = "update link_verdict set withdrawn_by = %s where event = %s and withdrawn_by is null returning one, other"
 
 
@@ -67,12 +69,12 @@ async def undo(connection: Connection, decision: int, *, who: str, reason: str, 
     row = await (await connection.execute(_DECISION, (decision,))).fetchone()
     if row is None or row[1] != "manual":
         raise NotFound(f"there is no decision {decision}")
+    if not row[2]:
+        raise Conflict(f"decision {decision} was already taken back")
     patient = int(row[0])
     person, _ = await _belongs(connection, patient)
     event = await _record(connection, patient, person, "undo", "undo", who, reason, at, decision)
     pairs = await (await connection.execute(_WITHDRAW, (event, decision))).fetchall()
-    if not pairs:
-        raise Conflict(f"decision {decision} was already taken back")
     await _regroup(connection, {one for pair in pairs for one in pair}, Cause(at, "undo", who, reason, rule="undo"))
     return event
 
