@@ -167,7 +167,22 @@ def test_hospitals_miss_id_cards_as_often_as_real_ones(district: District) -> No
     for source in ("QPH01", "QPH02", "QPH05", "QPH06", "QPH07"):
         share = sum(missing[source]) / len(missing[source])
         assert 0.12 < share < 0.48, source
-    assert sum(missing["QP00"]) / len(missing["QP00"]) < 0.02  # newborns
+    assert sum(missing["QP00"]) == 0
+
+
+def test_a_newborn_gets_its_own_name_and_number_later(district: District) -> None:
+    babies = [
+        who
+        for who in District(6, 3000, end=END).people()
+        if date(2025, 6, 1) < who.born < date(2026, 6, 1) and not who.left
+    ]
+    assert babies
+    sent = [m for m in District(6, 3000, end=END).messages() if m.source == "QP00" and m.kind == "register"]
+    with_card = sum(any(who.id_card.encode() in m.payload for m in sent) for who in babies if not who.died)
+    assert with_card == sum(not who.died for who in babies)
+    newborns = [row for row in District(6, 3000, end=END).truth() if "newborn-card" in row.flaws]
+    assert newborns
+    assert any("newborn-name" in row.flaws for row in newborns if row.source == "QPH03")
 
 
 def test_the_cast_can_carry_the_demonstration(district: District, messages: list[Outgoing]) -> None:

@@ -342,7 +342,8 @@ class Life:
                 self._shot(day, "Flu", 1)
 
     def _shot(self, on: date, vaccine: str, dose: int) -> None:
-        place = "QPH03" if dose == 1 and vaccine in ("BCG", "HepB") else self.centre
+        # doses given at birth are entered by the health centre, too, when it issues the vaccination certificate
+        place = self.centre
         doctor = institutions.doctor(self.seed, place, "01", self.who.key)
         at = self.calendar.on(self.rng, on)
         lot = f"{on.year}{(on.timetuple().tm_yday // 45) + 1:02d}{vaccine[:2].upper()}{dose}"

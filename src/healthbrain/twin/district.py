@@ -22,7 +22,7 @@ from healthbrain.twin import bundles, directory, institutions, pipes
 from healthbrain.twin.chance import stream, whole
 from healthbrain.twin.course import Life
 from healthbrain.twin.events import Event, FollowUp, Visit
-from healthbrain.twin.faces import Face, again, face
+from healthbrain.twin.faces import CARD_AFTER, Face, again, face
 from healthbrain.twin.faults import spoil
 from healthbrain.twin.institutions import Institution, Staff
 from healthbrain.twin.outgoing import Outgoing
@@ -161,14 +161,28 @@ class District:
         for code in places:
             mine = [event for event in events if event.place == code]
             institution = institutions.by_code()[code]
-            first = self._face(who, institution, mine[0].at.date() if mine else None)
+            first = self._first(who, institution, mine)
             yield first
             if any(self._second(who, institution, event) for event in mine):
                 yield again(first)
 
     def _face(self, who: Resident, institution: Institution, on: date | None = None) -> Face:
         mother = self._by_key.get(who.mother) if who.mother is not None else None
-        return face(self.seed, who, institution, on=on or max(self.start, who.arrived or self.start), parent=mother)
+        return face(self.seed, who, institution, on=on or self._here(who), parent=mother)
+
+    def _first(self, who: Resident, institution: Institution, events: list[Event]) -> Face:
+        """How the institution writes the resident down at the first contact."""
+        here = self._here(who)
+        on = max(events[0].at.date(), here) if events else here
+        return self._face(who, institution, on) if on < who.born + CARD_AFTER else self._grown(who, institution)
+
+    def _grown(self, who: Resident, institution: Institution) -> Face:
+        """How the institution knows the resident when they are no newborn any more."""
+        return self._face(who, institution, max(self._here(who), who.born + CARD_AFTER))
+
+    def _here(self, who: Resident) -> date:
+        """Since when, in the period, the resident lives here."""
+        return max(self.start, who.arrived or self.start, who.born)
 
     def _second(self, who: Resident, institution: Institution, event: Event) -> bool:
         """Whether this event was booked under a second number."""
@@ -190,6 +204,11 @@ class District:
         if since >= self.start:
             at = datetime.combine(since, time(16)) + timedelta(days=14)
             yield Outgoing("QP00", "fhir", at, bundles.bundle(entries, at), "register", len(entries))
+            grown = self._grown(who, register)
+            if grown != known:
+                at = datetime.combine(who.born, time(16)) + CARD_AFTER + timedelta(days=20)
+                entry = bundles.patient(grown, household=who.household)
+                yield Outgoing("QP00", "fhir", at, bundles.bundle([entry], at), "register", 1)
         else:
             yield from loads.add("QP00", entries)
         if who.died:
@@ -197,17 +216,19 @@ class District:
                 datetime.combine(who.died, time(16)) + timedelta(days=9),
                 datetime.combine(since, time(17)) + timedelta(days=14),
             )
-            dead = bundles.patient(known, household=who.household, died=datetime.combine(who.died, time(4)))
+            dead = bundles.patient(
+                self._face(who, register, who.died), household=who.household, died=datetime.combine(who.died, time(4))
+            )
             yield Outgoing("QP00", "fhir", at, bundles.bundle([dead], at), "death", 1)
 
     def _by_fhir(
         self, who: Resident, institution: Institution, events: list[Event], loads: _Loads
     ) -> Iterator[Outgoing]:
         rng = stream(self.seed, "send", institution.code, who.key)
-        first = events[0].at.date() if events else None
-        known = self._face(who, institution, first)
+        here = self._here(who)
+        known = self._first(who, institution, events)
+        grown = self._grown(who, institution)
         other = again(known)
-        here = max(self.start, who.arrived or self.start, who.born)
         history = [event for event in events if event.at.date() < here]
         later = [event for event in events if event.at.date() >= here]
         sent: set[str] = set()
@@ -231,14 +252,20 @@ class District:
             if needed := used.fhir_id not in sent:
                 entries.insert(0, bundles.patient(used))
                 sent.add(used.fhir_id)
+            elif used == known != grown and at.date() >= who.born + CARD_AFTER:
+                known = used = grown  # the newborn has got its name and number
+                entries.insert(0, bundles.patient(used))
             message = Outgoing(institution.code, "fhir", at, bundles.bundle(entries, at), _kind(event), len(entries))
             yield from spoil(rng, message, needed=needed)
 
     def _by_hl7(self, who: Resident, institution: Institution, events: list[Event]) -> Iterator[Outgoing]:
         rng = stream(self.seed, "send", institution.code, who.key)
-        known = self._face(who, institution, events[0].at.date())
+        known = self._first(who, institution, events)
+        grown = self._grown(who, institution)
         other = again(known)
         for event in events:
+            if event.at.date() >= who.born + CARD_AFTER:
+                known = grown
             writer = pipes.Writer(other if self._second(who, institution, event) else known)
             late = self._delay(rng, institution)
             for at, kind, text, resources in writer.messages(event):

@@ -19,6 +19,7 @@ from healthbrain.twin.institutions import Habits, Institution
 from healthbrain.twin.people import Resident
 
 _SIZE = 10**8
+CARD_AFTER = timedelta(days=60)  # a newborn is registered and gets its number
 _PLACEHOLDERS = ("无", "000000000000000000", "111111111111111111", "不详", "999999999999999999")
 _WIDE = str.maketrans("0123456789X", "０１２３４５６７８９Ｘ")
 # characters that are taken for each other: same sound, or alike to the eye
@@ -74,14 +75,17 @@ def face(seed: int, who: Resident, institution: Institution, *, on: date, parent
     flaws: list[str] = []
     order = _numbering(institution.code).of(who.key)
     family, given, text = _written_name(rng, who, habits, flaws)
-    if institution.facility_class == "A518" and who.age(on) < 0.12 and parent is not None:
+    if institution.facility_class == "A518" and on < who.born + CARD_AFTER and parent is not None:
         family, given, text = _newborn(parent, who, flaws)
+    phone = "" if rng.random() < habits.no_phone else who.phone
+    insurance = who.insurance if rng.random() < 0.93 else ""
+    born = _written_birth(rng, who.born, habits, flaws)
+    # the card comes last: what is drawn for it depends on age, and a newborn is written down again when it has one
+    card = _written_card(rng, who, habits, flaws, on=on, parent=parent)
     return Face(
         key=who.key, institution=institution, number=order, mrn=habits.mrn.format(order),
-        family=family, given=given, name=text, sex=who.sex, born=_written_birth(rng, who.born, habits, flaws),
-        id_card=_written_card(rng, who, habits, flaws, on=on, parent=parent), passport=who.passport,
-        phone="" if rng.random() < habits.no_phone else who.phone,
-        insurance=who.insurance if rng.random() < 0.93 else "",
+        family=family, given=given, name=text, sex=who.sex, born=born,
+        id_card=card, passport=who.passport, phone=phone, insurance=insurance,
         health_record=who.health_record if institution.facility_class in ("B100", "X100") else "",
         nation=who.nation, marital=who.marital, town=who.address.town.code, town_name=who.address.town.name,
         line=who.address.line, flaws=tuple(flaws),
@@ -94,9 +98,12 @@ def _written_card(
     if not who.id_card:
         return ""
     age = who.age(on)
+    if on < who.born + CARD_AFTER:
+        flaws.append("newborn-card")
+        return ""
     missing = habits.no_card * (1.7 if age < 14 else 1.0)
     draw = rng.random()
-    if draw < min(missing, 0.9) or age < 0.08:
+    if draw < min(missing, 0.9):
         flaws.append("no-card")
         return ""
     if rng.random() < habits.placeholder:
