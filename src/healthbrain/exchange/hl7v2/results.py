@@ -162,6 +162,9 @@ def _measured(call: Call, value: int | float) -> dict[str, Any]:
     """A Quantity with the unit of OBX-6, or of the local code's table when the message gives none."""
     segment = call.draft.segment
     unit, system = segment.text(6), segment.text(6, 3)
+    whole = segment.raw(6)
+    if whole in call.work.tables.units:  # 10^9/L is often sent without escaping the ^
+        unit, system = whole, ""
     if not unit and (known := call.work.local_code(segment.text(3))):
         return _with_unit(value, known.unit, known.unit)
     ucum = call.work.tables.units.get(unicodedata.normalize("NFKC", unit)) or call.work.tables.units.get(unit)
