@@ -86,6 +86,8 @@ class Reading:
         page = await ask(
             self._platform.readers, lambda c: everything(c, id_, scope=scope, count=count, cursor=cursor or None)
         )
+        if not page.matches and not cursor:  # nothing to show: say whether the patient is unknown, hidden or deleted
+            await ask(self._platform.readers, lambda c: self._platform.store.read(c, "Patient", id_, scope=scope))
         self._shown(call, page)
         return Answer(200, bundles.searchset(page, call.base, f"Patient/{id_}/$everything", call.params))
 

@@ -86,7 +86,7 @@ class Writing:
             wrong = Incorrect("POST to the base takes a Bundle of type transaction or batch")
             raise await self._refused(call, raw, wrong)
         call.trace.interaction = str(kind)
-        actions = dict.fromkeys(_asked(sent.get("entry") or ()))
+        actions = dict.fromkeys(_asked(sent.get("entry")))
         reads = any(action == "search" for action, _ in actions)
         scope = await self._bundle_scope(call, list(actions))
         witness = Witness(call, at_once=kind == "transaction" and not reads)
@@ -220,9 +220,9 @@ class Writing:
             raise UnsupportedMedia("FHIR JSON is UTF-8; convert the body")
 
 
-def _asked(entries: Iterable[Any]) -> Iterable[tuple[Action, str]]:
+def _asked(entries: Any) -> Iterable[tuple[Action, str]]:
     """The (action, type) of each entry, as far as it can be read; what cannot is refused later with its place."""
-    for entry in entries:
+    for entry in entries if isinstance(entries, list) else ():
         request = entry.get("request") if isinstance(entry, dict) else None
         if not isinstance(request, dict):
             continue
