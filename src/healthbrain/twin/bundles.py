@@ -1,6 +1,6 @@
 """FHIR transaction bundles as the institutions send them: text templates filled in, because speed matters here.
 
-Conventions are those of terms/systems.py and docs/reference/data-conventions.md. Every entry is a PUT with an id that the institution
+Conventions are those of terms/systems.py and docs/reference/clinical-data.md. Every entry is a PUT with an id that the institution
 gives itself, so sending the same thing twice changes nothing. Values from people are escaped by `_text`.
 """
 
