@@ -17,6 +17,7 @@ from healthbrain.fhir.intervals import date_interval, number_interval
 from healthbrain.fhir.values import Composite, DateRange, Number, Reference, Text, Token, Uri
 
 Params = tuple[str, ...]
+Amount = tuple[float, float, float, str, str, str]
 Convert = Callable[[Any, Params, "Found"], None]
 
 _new = tuple.__new__
@@ -26,10 +27,11 @@ _CURRENCY = "urn:iso:std:iso:4217"
 class Found:
     """What has been found in a resource so far."""
 
-    __slots__ = ("composites", "dates", "numbers", "references", "resource", "texts", "tokens", "uris")
+    __slots__ = ("amounts", "composites", "dates", "numbers", "references", "resource", "texts", "tokens", "uris")
 
-    def __init__(self, resource: dict[str, Any]) -> None:
+    def __init__(self, resource: dict[str, Any], amounts: dict[int, Amount] | None = None) -> None:
         self.resource = resource
+        self.amounts: dict[int, Amount] = {} if amounts is None else amounts  # quantities already read, by identity
         self.tokens: list[Token] = []
         self.references: list[Reference] = []
         self.texts: list[Text] = []
@@ -251,17 +253,19 @@ def _number(value: float, params: Params, found: Found) -> None:
 
 
 def _quantity(value: dict[str, Any], params: Params, found: Found) -> None:
-    get = value.get
-    number = get("value")
-    if number is None:
-        return
-    low, high = number_interval(number)
-    comparator = get("comparator")
-    if comparator:
-        low, high = (-inf, high) if comparator[0] == "<" else (low, inf)
-    unit = get("system", ""), get("code", ""), get("unit", "")
+    amount = found.amounts.get(id(value))
+    if amount is None:
+        get = value.get
+        number = get("value")
+        if number is None:
+            return
+        low, high = number_interval(number)
+        if "comparator" in value:
+            low, high = (-inf, high) if value["comparator"][0] == "<" else (low, inf)
+        amount = (low, high, float(number), get("system", ""), get("code", ""), get("unit", ""))
+        found.amounts[id(value)] = amount
     for param in params:
-        found.numbers.append(_new(Number, (param, low, high, float(number), *unit)))
+        found.numbers.append(_new(Number, (param, *amount)))
 
 
 def _money(value: dict[str, Any], params: Params, found: Found) -> None:

@@ -29,6 +29,7 @@ class NumberInterval(NamedTuple):
 _new = tuple.__new__
 _SECOND = timedelta(seconds=1)
 _MINUTE = timedelta(minutes=1)
+_TO_THE_SECOND = (20, 25)  # 2026-01-05T08:30:00 with Z or +08:00
 _STEPS = tuple(timedelta(microseconds=10 ** (6 - min(digits, 6))) for digits in range(20))
 _HALVES = tuple(0.5 * 10.0**-digits for digits in range(300))
 _DAY = re.compile(r"[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?")
@@ -44,6 +45,11 @@ def date_interval(text: str, zone: tzinfo = UTC) -> DateInterval:
     if size > 10:
         if text[4:11:3] != "--T":
             raise ValueError("not a FHIR dateTime")
+        if (
+            size in _TO_THE_SECOND and text[19] != "." and text[17] != "6" and "0001" < text[:4] < "9999"
+        ):  # nearly all moments: no frills
+            low = datetime.fromisoformat(text).astimezone(UTC)
+            return _new(DateInterval, (low, low + _SECOND))
         return _moment(text, zone)
     if _DAY.fullmatch(text) is None:
         raise ValueError("not a FHIR date")

@@ -171,12 +171,14 @@ class Compiler:
 
         def visit(value: Any, params: Params, found: Found) -> None:
             read: dict[int, list[Any]] = {}
+            scratch: Found | None = None
             for key in plans:
                 if key is None or key in value:
+                    scratch = scratch or Found(found.resource, found.amounts)
                     for code, columns in plans[key]:
                         for number in columns:
                             if number not in read:
-                                read[number] = _column(readers[number], value, found)
+                                read[number] = _column(readers[number], value, scratch)
                         for combination in product(*[read[number] for number in columns]):
                             found.composites.append(_new(Composite, (code, combination)))
 
@@ -228,11 +230,12 @@ def _first_keys(paths: tuple[ValuePath, ...]) -> Iterator[str | None]:
     return iter([step[1] for step in firsts] if simple else [None])
 
 
-def _column(reader: tuple[Convert, str], value: Any, found: Found) -> list[Any]:
-    """The values of one part of a composite."""
-    scratch = Found(found.resource)
-    reader[0](value, _NONE, scratch)
-    column: list[Any] = getattr(scratch, reader[1])
+def _column(reader: tuple[Convert, str], value: Any, scratch: Found) -> list[Any]:
+    """The values of one part of a composite; the list is taken out of the scratch record."""
+    walk, kind = reader
+    walk(value, _NONE, scratch)
+    column: list[Any] = getattr(scratch, kind)
+    setattr(scratch, kind, [])
     return column
 
 
