@@ -35,6 +35,7 @@ from healthbrain.store import Position
 from healthbrain.twin import District
 from healthbrain.twin.send import Doors, send
 from healthbrain.twin.send import Progress as Delivery
+from healthbrain.web import show_on_sign_in
 
 console = Console(stderr=True, highlight=False)
 
@@ -177,6 +178,7 @@ class _Loader(threading.Thread):
                 await self._first_time(platform)
             async with platform.pool.connection() as connection:
                 accounts = await accounts_of(connection)
+            show_on_sign_in(settings, [asdict(account) for account in accounts])
         self._say_where(accounts)
 
     async def _first_time(self, platform: Platform) -> None:

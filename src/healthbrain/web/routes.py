@@ -7,7 +7,20 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
-from healthbrain.web.pages import home, signin
+from healthbrain.web.pages import (
+    admin,
+    arrivals,
+    cockpit,
+    home,
+    measures,
+    persons,
+    records,
+    replays,
+    resident,
+    residents,
+    signin,
+    sources,
+)
 from healthbrain.web.visit import Visit
 
 
@@ -32,6 +45,37 @@ PAGES: tuple[Page, ...] = (
     Page("POST", "/sessions", signin.end_session),
     Page("POST", "/purpose", signin.state_purpose),
     Page("GET", "/", home.home),
+    Page("GET", "/cockpit", cockpit.cockpit),
+    Page("GET", "/cockpit/wall", cockpit.wall),
+    Page("GET", "/cockpit/persons", persons.persons),
+    Page("GET", "/measures", measures.measures),
+    Page("GET", "/measures/{measure}", measures.one_measure),
+    Page("GET", "/residents", residents.residents),
+    Page("POST", "/residents", residents.search),
+    Page("GET", "/residents/{person}", resident.resident),
+    Page("GET", "/residents/{person}/access", resident.viewers),
+    Page("POST", "/residents/{person}/open", resident.break_glass),
+    Page("GET", "/records/{type}/{id}", records.record),
+    Page("GET", "/arrivals", arrivals.arrivals),
+    Page("POST", "/arrivals/replay", replays.replay_all),
+    Page("GET", "/arrivals/replays/{job}", replays.progress),
+    Page("GET", "/arrivals/{delivery:int}", arrivals.arrival),
+    Page("GET", "/arrivals/{delivery:int}/raw", arrivals.raw_file),
+    Page("POST", "/arrivals/{delivery:int}/replay", arrivals.replay_one),
+    Page("GET", "/sources", sources.sources),
+    Page("POST", "/sources/{source:int}/verify", sources.verify),
+    Page("GET", "/admin", admin.admin),
+    Page("GET", "/admin/accounts", admin.admin),
+    Page("POST", "/admin/accounts", admin.create_account),
+    Page("POST", "/admin/accounts/disable", admin.disable_account),
+    Page("POST", "/admin/accounts/enable", admin.enable_account),
+    Page("POST", "/admin/accounts/password", admin.reset_password),
+    Page("GET", "/admin/tokens", admin.tokens),
+    Page("POST", "/admin/tokens", admin.issue_token),
+    Page("POST", "/admin/tokens/revoke", admin.revoke_token),
+    Page("GET", "/admin/organisations", admin.organisations),
+    Page("POST", "/admin/organisations", admin.create_organisation),
+    Page("GET", "/admin/audit", admin.audit_log),
     Page("GET", "/help", home.help_page, public=True),
     Page("GET", "/offline", home.offline, public=True),
 )

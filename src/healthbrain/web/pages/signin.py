@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -197,6 +197,13 @@ def demo_accounts(settings: Settings) -> list[DemoAccount]:
     if not settings.demo or not path.exists():
         return []
     return [DemoAccount(**entry) for entry in orjson.loads(path.read_bytes())]
+
+
+def show_on_sign_in(settings: Settings, accounts: Sequence[Mapping[str, str]]) -> None:
+    """Write the demo's accounts (name, password, role, display) down for the sign-in page, for this user's eyes only."""
+    path = settings.data / DEMO_ACCOUNTS
+    path.touch(mode=0o600, exist_ok=True)
+    path.write_bytes(orjson.dumps([dict(account) for account in accounts]))
 
 
 def safe_goal(goal: str) -> str:

@@ -1,0 +1,377 @@
+"""The cockpit (驾驶舱): headline figures, map, rankings, trends and alerts of a district, a town or an institution.
+
+Reads materialised results only; nothing is computed when a page opens. The whole state of the screen is in its
+address: `measure`, `period`, and `area` (a town's code or an institution's code; empty = all one may see).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from starlette.responses import Response
+
+from healthbrain import measure
+from healthbrain.access import Organisation, Tree
+from healthbrain.database import Connection
+from healthbrain.errors import Forbidden, NotFound
+from healthbrain.measure import Figure, Headline, Level
+from healthbrain.web.charts import Chart
+from healthbrain.web.export import csv_response
+from healthbrain.web.geography import towns
+from healthbrain.web.language import N_, Language
+from healthbrain.web.pages import alerts, figures
+from healthbrain.web.pages.cockpit_view import CockpitPage, Kpi, Rank, TownValue, map_view
+from healthbrain.web.screen import Crumb, show
+from healthbrain.web.visit import Visit
+
+_WEEKLY = "PH-ILI"  # drawn as its own curve, not as a card
+_RANKED = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """What the screen is about: the district, a town or an institution."""
+
+    level: Level
+    key: str  # as measures name it: '', town code, organisation key
+    name: str
+    code: str  # as the address names it
+    town: str = ""  # the town an institution lies in
+
+
+async def cockpit(visit: Visit) -> Response:
+    """The desk view."""
+    page, area, rows = await _page(visit)
+    if visit.query.get("format") == "csv":
+        head = [
+            visit.language.say(text)
+            for text in (
+                N_("Level"),
+                N_("Name"),
+                N_("Value"),
+                N_("Numerator"),
+                N_("Denominator"),
+                N_("Low"),
+                N_("High"),
+                N_("Definition"),
+            )
+        ]
+        notes = [page.measure_title, page.period, f"{visit.language.say(N_('Data as of'))} {page.as_of}"]
+        return csv_response(f"cockpit-{page.measure}.csv", head, rows, notes)
+    return show(visit, "cockpit.html", page, crumbs=crumbs(visit, area, page.measure))
+
+
+async def wall(visit: Visit) -> Response:
+    """The wall: the same figures without a way to single people, refreshed every minute; each opening is logged."""
+    page, _, _ = await _page(visit)
+    if not visit.request.headers.get("hx-request"):
+        visit.note("R", "indicator", page.measure, interaction="wall")
+    return show(visit, "wall.html", page, refresh=60)
+
+
+def crumbs(visit: Visit, area: Area, chosen: str, *more: Crumb) -> list[Crumb]:
+    """District → town → institution → …"""
+    said = visit.language
+    steps = [
+        Crumb(said.say(N_("Home")), "/"),
+        Crumb(said.say(N_("Cockpit")), f"/cockpit?{urlencode({'measure': chosen})}"),
+    ]
+    if area.level == "institution" and area.town in towns():
+        town = towns()[area.town]
+        steps.append(Crumb(town.said(said), _url(measure=chosen, area=town.code)))
+    if area.level != "district":
+        steps.append(Crumb(area.name, _url(measure=chosen, area=area.code)))
+    return [*steps, *more]
+
+
+def area_of(visit: Visit, tree: Tree, whole: bool) -> Area:
+    """The area the address names, if the visitor may see it. Raises Forbidden, NotFound."""
+    said, wanted = visit.language, visit.query.get("area", "")
+    if not whole:
+        own = tree.nearest(visit.who.organisation, "institution")
+        if own is None:
+            raise Forbidden("your account belongs to no institution, so there is no figure to show")
+        if wanted not in ("", tree[own].code):
+            raise Forbidden("figures of other institutions are not open to your role")
+        return _institution(tree, tree[own])
+    if not wanted:
+        root = tree.nearest(visit.who.organisation, "district", "municipality")
+        return Area("district", "", tree.name(root) if root is not None else said.say(N_("District")), "")
+    if wanted in towns():
+        return Area("town", wanted, towns()[wanted].said(said), wanted)
+    node = tree.by_code(wanted)
+    if node is None:
+        raise NotFound("there is no town or institution with this code")
+    return _institution(tree, node)
+
+
+async def sees_whole(visit: Visit, connection: Connection, tree: Tree) -> bool:
+    """Whether the visitor's figures are those of a whole district."""
+    scope = await visit.decide(connection, "search", "indicator")
+    if scope.organisations is None:
+        return True
+    return tree.nearest(visit.who.organisation, "institution") is None
+
+
+async def _page(visit: Visit) -> tuple[CockpitPage, Area, list[list[object]]]:
+    said = visit.language
+    async with visit.platform.pool.connection() as connection:
+        tree = await visit.platform.tree(connection)
+        whole = await sees_whole(visit, connection, tree)
+        area = area_of(visit, tree, whole)
+        heads = await measure.headline(connection, level=area.level, key=area.key)
+        chosen = _chosen(heads, visit.query.get("measure", ""))
+        series = await measure.trend(connection, chosen, level=area.level, key=area.key) if chosen else []
+        known = [figure.period for figure in series]
+        period = wanted if (wanted := visit.query.get("period", "")) in known else (known[-1] if known else "")
+        by_town = await measure.by_division(connection, chosen, period or None) if chosen and whole else []
+        by_place = await measure.by_institution(connection, chosen, period or None) if chosen else []
+        district = await measure.trend(connection, chosen) if chosen and whole and area.level != "district" else []
+        weekly = await measure.trend(connection, _WEEKLY, level=area.level, key=area.key)
+        noticed = await alerts.noticed(visit, connection, tree, whole)
+    places = [f for f in by_place if _belongs(tree, f, area, whole)]
+    definition = measure.definition(chosen) if chosen else None
+    name = figures.title(said, definition) if definition else ""
+    figure = next((f for f in series if f.period == period), None)
+    base = {"measure": chosen, "period": visit.query.get("period", "")}
+    target = definition.target(int(period[:4])) if definition and period else None
+    town_values = _town_values(said, by_town, chosen, base, area)
+    page = CockpitPage(
+        title=said.say(N_("%(area)s cockpit")) % {"area": area.name} if not said.chinese else f"{area.name} · 驾驶舱",
+        lede="",
+        period=figures.period_text(said, period) if period else "—",
+        periods=[(p, figures.period_text(said, p)) for p in sorted(set(known), reverse=True)],
+        as_of=said.time(figure.as_of) if figure else "—",
+        coverage=_coverage(figure),
+        measure=chosen,
+        measure_title=name,
+        measures=[(h.definition.id, figures.title(said, h.definition)) for h in heads],
+        area=area.code,
+        kpis=_cards(said, heads, chosen, area),
+        map=map_view(said, name, town_values, "%" if definition and definition.unit == "%" else "", 0),
+        towns=_town_ranks(said, by_town, chosen, base, area, target),
+        places=_place_ranks(said, tree, places, chosen, base, area, target),
+        places_title=said.say(N_("Institutions"))
+        if area.level == "district"
+        else f"{said.say(N_('Institutions'))} · {area.name}",
+        trend=_trend(said, chosen, area, series, district, base),
+        weekly=_weekly(said, weekly),
+        alerts=noticed,
+        export=visit.at_url(format="csv", measure=chosen),
+        persons_url=_persons_url(chosen, area),
+        stale=_stale(visit, figure),
+    )
+    rows = _rows(said, tree, [*by_town, *places], series, period)
+    return page, area, rows
+
+
+def _institution(tree: Tree, node: Organisation) -> Area:
+    return Area("institution", str(node.key), node.name, node.code, tree.division(node.key)[:9])
+
+
+def _url(**query: str) -> str:
+    return "/cockpit?" + urlencode({key: value for key, value in query.items() if value})
+
+
+def _chosen(heads: Sequence[Headline], wanted: str) -> str:
+    known = [head.definition.id for head in heads]
+    if wanted in known:
+        return wanted
+    # an outcome tells a leader more than data coverage, which comes first in the definitions
+    shares = [h.definition.id for h in heads if h.definition.kind == "proportion" and h.definition.members and h.target]
+    return next((id_ for id_ in shares if id_ != "HUB-EX-11"), known[0] if known else "")
+
+
+def _belongs(tree: Tree, figure: Figure, area: Area, whole: bool) -> bool:
+    key = _key(figure)
+    if key is None or key not in tree:
+        return False
+    if not whole:
+        return figure.key == area.key
+    town = area.key if area.level == "town" else area.town
+    return area.level == "district" or not town or tree.division(key)[:9] == town
+
+
+def _key(figure: Figure) -> int | None:
+    return int(figure.key) if figure.key.isdecimal() else None
+
+
+def _coverage(figure: Figure | None) -> str:
+    return f"{figure.coverage.sending}/{figure.coverage.registered}" if figure else "—"
+
+
+def _stale(visit: Visit, figure: Figure | None) -> str:
+    if figure is None:
+        return visit.language.say(
+            N_("No figure has been computed yet. Figures appear after the first data have arrived.")
+        )
+    if (visit.at - figure.computed_at).total_seconds() > 86400:
+        return visit.language.say(N_("These figures were computed more than a day ago."))
+    return ""
+
+
+def _cards(said: Language, heads: Sequence[Headline], chosen: str, area: Area) -> list[Kpi]:
+    shown = [head for head in heads if head.definition.id != _WEEKLY][:8]
+    return [
+        figures.card(
+            said, head, url=_url(measure=head.definition.id, area=area.code), chosen=head.definition.id == chosen
+        )
+        for head in shown
+    ]
+
+
+def _town_values(
+    said: Language, by_town: Sequence[Figure], chosen: str, base: dict[str, str], area: Area
+) -> list[TownValue]:
+    found = {figure.key: figure for figure in by_town}
+    values = []
+    for town in towns().values():
+        figure = found.get(town.code)
+        value = figure.value if figure else None
+        text = (
+            figures.value_text(said, measure.definition(chosen), value)
+            if value is not None
+            else said.say(N_("Not connected"))
+        )
+        tip = f"{town.said(said)}  {text}"
+        if figure and figure.denominator:
+            tip += f"  ({said.number(figure.numerator)}/{said.number(figure.denominator)})"
+        values.append(
+            TownValue(
+                town.code,
+                town.said(said),
+                value,
+                text,
+                tip,
+                _url(**base, area=town.code),
+                town.code in (area.code, area.town),
+            )
+        )
+    return values
+
+
+def _town_ranks(
+    said: Language, by_town: Sequence[Figure], chosen: str, base: dict[str, str], area: Area, target: float | None
+) -> list[Rank]:
+    found = {figure.key: figure for figure in by_town}
+    named = [(town.said(said), town.code, found.get(town.code)) for town in towns().values()]
+    return (
+        _ranks(
+            said,
+            chosen,
+            [(name, code, figure, code in (area.code, area.town)) for name, code, figure in named],
+            base,
+            target,
+        )
+        if by_town
+        else []
+    )
+
+
+def _place_ranks(
+    said: Language,
+    tree: Tree,
+    places: Sequence[Figure],
+    chosen: str,
+    base: dict[str, str],
+    area: Area,
+    target: float | None,
+) -> list[Rank]:
+    named = [
+        (tree.name(key), tree[key].code, f, tree[key].code == area.code) for f in places if (key := _key(f)) is not None
+    ]
+    return _ranks(said, chosen, named, base, target)[:_RANKED]
+
+
+def _ranks(
+    said: Language,
+    chosen: str,
+    named: Sequence[tuple[str, str, Figure | None, bool]],
+    base: dict[str, str],
+    target: float | None,
+) -> list[Rank]:
+    definition = measure.definition(chosen)
+    worst_last = definition.direction != "down"
+
+    def order(entry: tuple[str, str, Figure | None, bool]) -> tuple[bool, float]:
+        value = entry[2].value if entry[2] else None
+        return value is None, (-value if worst_last else value) if value is not None else 0.0
+
+    share = definition.kind == "proportion"
+    top = max((f.value for _, _, f, _ in named if f and f.value is not None), default=0.0)
+    ranks = []
+    for place, (name, code, figure, own) in enumerate(sorted(named, key=order), start=1):
+        value = figure.value if figure else None
+        ranks.append(
+            Rank(
+                place=place if value is not None else 0,
+                label=name,
+                value=figures.value_text(said, definition, value)
+                if value is not None
+                else said.say(N_("Not connected")),
+                url=_url(**base, area=code),
+                share=value if share else (value / top * 100 if value is not None and top else None),
+                goal=target if share else None,
+                poor=bool(figures.poor(definition, value, target)),
+                note=f"n={figure.denominator}" if figure and figure.small and figure.denominator else "",
+                chosen=own,
+            )
+        )
+    return ranks
+
+
+def _trend(
+    said: Language, chosen: str, area: Area, series: Sequence[Figure], district: Sequence[Figure], base: dict[str, str]
+) -> Chart:
+    if not chosen:
+        return Chart("trend", said.say(N_("Trend")), (), ())
+    definition = measure.definition(chosen)
+    lines: list[tuple[str, Sequence[Figure]]] = [(area.name, series)]
+    if district:
+        lines.append((said.say(N_("Whole district")), district))
+    return figures.trend_chart(
+        said, "trend", f"{figures.title(said, definition)} · {said.say(N_('Trend'))}", definition, lines,
+        csv=f"/measures/{chosen}?{urlencode({'area': area.code, 'format': 'csv'})}",
+    )  # fmt: skip
+
+
+def _weekly(said: Language, weekly: Sequence[Figure]) -> Chart | None:
+    if not weekly:
+        return None
+    definition = measure.definition(_WEEKLY)
+    return figures.trend_chart(
+        said, "weekly", figures.title(said, definition), definition, [(figures.title(said, definition), weekly)]
+    )
+
+
+def _persons_url(chosen: str, area: Area) -> str:
+    if not chosen or not measure.definition(chosen).members:
+        return ""
+    return "/cockpit/persons?" + urlencode({"measure": chosen, "area": area.code})
+
+
+def _rows(
+    said: Language, tree: Tree, shown: Sequence[Figure], series: Sequence[Figure], period: str
+) -> list[list[object]]:
+    rows: list[list[object]] = []
+    for figure in [*(f for f in series if f.period == period), *shown]:
+        name = ""
+        if figure.level == "town":
+            name = towns()[figure.key].said(said) if figure.key in towns() else said.say(N_("Town unknown"))
+        elif figure.level == "institution":
+            name = tree.name(int(figure.key)) if figure.key.isdecimal() else said.say(N_("Institution unknown"))
+        rows.append(
+            [
+                figure.level,
+                name,
+                figure.value,
+                figure.numerator,
+                figure.denominator,
+                figure.low,
+                figure.high,
+                figure.version,
+            ]
+        )
+    return rows

@@ -1,0 +1,161 @@
+"""From figures of measures to what a card, a ranking or a chart shows: numbers in words, moves, ranges, series."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from healthbrain.measure import Definition, Figure, Headline
+from healthbrain.web.charts import Chart, Series
+from healthbrain.web.language import N_, Language
+from healthbrain.web.pages.cockpit_view import Kpi, Move
+
+_UNITS = {"visits": N_("visits"), "people": N_("people"), "%": "%"}
+_CHART_PERIODS = {"month": 18, "week": 52}
+
+
+def title(said: Language, definition: Definition) -> str:
+    """The measure's name in the reader's language."""
+    return words(said, definition.title)
+
+
+def words(said: Language, texts: object) -> str:
+    """One of a definition's texts in the reader's language."""
+    known = texts if isinstance(texts, dict) else dict(texts)  # type: ignore[call-overload]  # any mapping of str to str
+    return str(known.get("zh" if said.chinese else "en") or next(iter(known.values()), ""))
+
+
+def unit(said: Language, definition: Definition) -> str:
+    """The unit in the reader's language."""
+    known = _UNITS.get(definition.unit, definition.unit)
+    return said.say(known)
+
+
+def digits(definition: Definition) -> int:
+    """Decimals to show: one for shares, none for counts."""
+    return 1 if definition.kind == "proportion" else 0
+
+
+def value_text(said: Language, definition: Definition, value: float | None) -> str:
+    """A value with its unit, as short as on a map."""
+    if value is None:
+        return "—"
+    text = said.number(value, digits(definition))
+    return f"{text}%" if definition.unit == "%" else text
+
+
+def period_text(said: Language, period: str) -> str:
+    """A period in words: 2026年11月, 2026年第47周."""
+    if "W" not in period:
+        return said.month(period)
+    year, week = period.split("-W")
+    return f"{year}年第{int(week)}周" if said.chinese else f"week {int(week)}, {year}"
+
+
+def poor(definition: Definition, value: float | None, target: float | None) -> bool | None:
+    """Whether a target is missed; None when there is nothing to compare."""
+    if value is None or target is None:
+        return None
+    return value > target if definition.direction == "down" else value < target
+
+
+def move(said: Language, label: str, definition: Definition, now: Figure, other: Figure | None) -> Move | None:
+    """The difference to another period: percentage points for shares, per cent for counts."""
+    if other is None or now.value is None or other.value is None or other.version != now.version:
+        return None
+    if definition.kind == "proportion":
+        change = round(now.value - other.value, 1)
+        text = said.signed(change) + said.say(N_(" pp"))
+    else:
+        if not other.value:
+            return None
+        change = round((now.value - other.value) / other.value * 100, 1)
+        text = said.signed(change) + "%"
+    good = None if not change or definition.direction == "none" else (change > 0) == (definition.direction == "up")
+    return Move(said.say(label), text, "up" if change > 0 else "down" if change < 0 else "flat", good)
+
+
+def card(said: Language, one: Headline, *, url: str, chosen: bool, history: Sequence[float | None] = ()) -> Kpi:
+    """A headline as a card."""
+    definition, now = one.definition, one.now
+    share = definition.kind == "proportion" and now.value is not None
+    moves = (
+        move(said, N_("Year on year"), definition, now, one.year_before),
+        # an unfinished month of a count cannot be compared with a whole one
+        move(said, N_("Period on period"), definition, now, one.before) if now.complete or share else None,
+    )
+    return Kpi(
+        id=definition.id,
+        title=title(said, definition),
+        value=said.number(now.value, digits(definition)),
+        unit=unit(said, definition),
+        url=url,
+        definition_url=f"/measures/{definition.id}",
+        version=now.version,
+        chosen=chosen,
+        missing=said.say(N_("Not connected")) if now.value is None else "",
+        target=value_text(said, definition, one.target) if one.target is not None else "",
+        share=now.value if share else None,
+        goal=one.target if share else None,
+        poor=poor(definition, now.value, one.target),
+        moves=[m for m in moves if m],
+        counts=f"{said.number(now.numerator)} / {said.number(now.denominator)}" if now.denominator is not None else "",
+        interval=interval(said, now),
+        coverage=period_text(said, now.period) + ("" if now.complete else said.say(N_(" (to date)"))),
+        history=history,
+    )
+
+
+def interval(said: Language, figure: Figure) -> str:
+    """The range of the true share when few people were counted."""
+    if not figure.small or figure.low is None or figure.high is None:
+        return ""
+    return f"95% CI {said.number(figure.low, 1)}–{said.number(figure.high, 1)}%"
+
+
+def trend_chart(
+    said: Language,
+    key: str,
+    heading: str,
+    definition: Definition,
+    lines: Sequence[tuple[str, Sequence[Figure]]],
+    *,
+    csv: str = "",
+    low: bool = False,
+) -> Chart:
+    """The series of one or more places over time, with target, breaks of definition and the unfinished end."""
+    periods = sorted({figure.period for _, figures in lines for figure in figures})[
+        -_CHART_PERIODS[definition.period] :
+    ]
+    series = []
+    for name, figures in lines:
+        by_period = {figure.period: figure.value for figure in figures}  # a later version of the same period wins
+        values = [None if (v := by_period.get(period)) is None else round(v, 2) for period in periods]
+        series.append(Series(name, values, "bar" if definition.kind == "count" else "line"))
+    first = list(lines[0][1]) if lines else []
+    target = definition.target(int(periods[-1][:4])) if periods else None
+    unfinished = bool(first) and not first[-1].complete and len(periods) > 1
+    return Chart(
+        key=key,
+        title=heading,
+        categories=periods,
+        series=series,
+        unit=unit(said, definition),
+        digits=digits(definition),
+        target=target,
+        target_label=said.say(N_("Target")),
+        breaks=_breaks(first, periods),
+        open_from=periods[-2] if unfinished else "",
+        open_label=said.say(N_("to date")),
+        csv=csv,
+        low=low,
+        from_zero=definition.kind == "count" or definition.period == "week",
+    )
+
+
+def _breaks(figures: Sequence[Figure], periods: Sequence[str]) -> list[tuple[str, str]]:
+    found = []
+    for before, now in itertools.pairwise(figures):
+        if before.version != now.version and now.period in periods:
+            found.append((now.period, f"v{before.version} → v{now.version}"))
+    return found

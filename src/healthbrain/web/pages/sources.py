@@ -1,0 +1,92 @@
+"""The registered sources: who sends through which door, and saying whose system an unknown sender is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from starlette.responses import RedirectResponse, Response
+
+from healthbrain import audit, exchange
+from healthbrain.access import Tree
+from healthbrain.errors import Incorrect
+from healthbrain.exchange import Source
+from healthbrain.web import labels
+from healthbrain.web.language import N_, Language
+from healthbrain.web.screen import Crumb, Toast, show
+from healthbrain.web.visit import Visit
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLine:
+    """One source."""
+
+    key: int
+    code: str
+    name: str
+    organisation: str
+    door: str
+    sends_as: str
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SourcesPage:
+    """Context of sources.html."""
+
+    sources: Sequence[SourceLine]
+    organisations: Sequence[tuple[str, str]]
+    may_change: bool
+
+
+async def sources(visit: Visit) -> Response:
+    """The list."""
+    async with visit.platform.pool.connection() as connection:
+        scope = await visit.decide(connection, "search", "arrival")
+        tree = await visit.platform.tree(connection)
+        known = await exchange.sources(connection)
+    shown = [s for s in known if scope.organisations is None or s.organisation in scope.organisations]
+    said = visit.language
+    page = SourcesPage(
+        sources=[_line(said, tree, one) for one in sorted(shown, key=lambda s: (s.verified, s.code))],
+        organisations=[(node.code, node.name) for node in tree if node.kind == "institution"],
+        may_change=visit.may("administer", "administration"),
+    )
+    crumbs = [Crumb(said.say(N_("Home")), "/"), Crumb(said.say(N_("Sources")))]
+    toast = (
+        Toast(said.say(N_("The source is verified. What it sent before can be replayed.")))
+        if visit.query.get("said") == "verified"
+        else None
+    )
+    return show(visit, "sources.html", page, crumbs=crumbs, toast=toast)
+
+
+async def verify(visit: Visit) -> Response:
+    """Say whose system an unknown sender is."""
+    form = await visit.form()
+    async with visit.platform.pool.connection() as connection:
+        await visit.decide(connection, "administer", "administration")
+        one = await exchange.source(connection, visit.request.path_params["source"])
+        node = (await visit.platform.tree(connection)).by_code(str(form.get("organisation", "")))
+        if node is None or node.kind == "quarantine":
+            raise Incorrect("choose the institution whose system this is")
+        await exchange.put_source(
+            connection, code=one.code, name=one.name, organisation=node.key, organisation_code=node.code, door=one.door,
+            application=one.application, facility=one.facility, charset=one.charset, code_set=one.code_set,
+            zone=one.zone, verified=True, at=visit.at,
+        )  # fmt: skip
+        await audit.record(connection, [visit.event("U", "source", one.code, detail=node.code, interaction="verify")])
+    return RedirectResponse("/sources?said=verified", 303)
+
+
+def _line(said: Language, tree: Tree, one: Source) -> SourceLine:
+    sends_as = " / ".join(part for part in (one.facility, one.application) if part)
+    return SourceLine(
+        one.key,
+        one.code,
+        one.name,
+        tree.name(one.organisation),
+        said.say(labels.DOORS[one.door]),
+        sends_as,
+        one.verified,
+    )
