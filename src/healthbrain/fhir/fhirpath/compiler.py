@@ -48,11 +48,11 @@ EXTENSIONS = "http://hl7.org/fhir/StructureDefinition/"
 
 
 class Compiler:
-    """Compiles the tree of one text. With `as_filters`, `as` may stand on many items, as some R4 expressions expect."""
+    """Compiles the tree of one text; `published` as in types.TypeTest."""
 
-    def __init__(self, text: str, *, as_filters: bool) -> None:
+    def __init__(self, text: str, *, published: bool) -> None:
         self.text = text
-        self.as_filters = as_filters
+        self.published = published
 
     def evaluator(self, node: Node) -> Evaluator:
         """The function that evaluates a node."""
@@ -216,14 +216,8 @@ class Compiler:
             wanted = model.resolve(names)
         except Unanswerable as problem:
             raise problem.at(self.text, offset) from None
-        qualified, filters = len(names) > 1, self.as_filters
-        apply: Callable[[Collection], Collection]
-        if operator == "is":
-            apply = lambda items: types.test(items, wanted, qualified=qualified)  # noqa: E731 - one of three
-        elif operator == "as":
-            apply = lambda items: types.cast(items, wanted, qualified=qualified, filters=filters)  # noqa: E731
-        else:
-            apply = lambda items: types.of_type(items, wanted, qualified=qualified)  # noqa: E731
+        test = types.TypeTest(wanted, qualified=len(names) > 1, published=self.published)
+        apply = {"is": test.test, "as": test.cast, "ofType": test.select}[operator]
         return self._guarded(operand, None, lambda items, _: apply(items), offset)
 
     def _call(self, node: Call) -> Evaluator:

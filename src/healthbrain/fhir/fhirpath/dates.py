@@ -291,7 +291,13 @@ def _add_to_time(value: Time, amount: Decimal, unit: str) -> Time:
     if seconds < 0:
         seconds += 86400
     whole = int(seconds)
-    return Time((whole // 3600, whole // 60 % 60, seconds - whole + whole % 60)[: len(value.parts)])
+    second = _in_milliseconds(seconds - whole + whole % 60)
+    return Time((whole // 3600, whole // 60 % 60, second)[: len(value.parts)])
+
+
+def _in_milliseconds(second: Decimal) -> Decimal:
+    """Seconds with a fraction get the three digits of milliseconds."""
+    return second.quantize(Decimal("0.001")) if -3 < _exponent(second) < 0 else second
 
 
 def _add_months(value: DateTime, months: int) -> DateTime:
@@ -310,7 +316,7 @@ def _add_days(value: DateTime, amount: Decimal, unit: str) -> DateTime:
     if unit == "second":
         second += amount
         minutes = int((second / 60).to_integral_value("ROUND_FLOOR"))
-        second -= minutes * 60
+        second = _in_milliseconds(second - minutes * 60)
     else:
         minutes = int(amount) * (1440 // _DAY_PARTS[unit])
     try:

@@ -31,13 +31,13 @@ class Expression:
 
     __slots__ = ("_checked", "_evaluate", "strict", "text", "tree")
 
-    def __init__(self, text: str, *, as_filters: bool = False, strict: bool = False) -> None:
+    def __init__(self, text: str, *, published: bool = False, strict: bool = False) -> None:
         self.text = text
         self.strict = strict
         self.tree = parse(text)
         self._checked: dict[str, tuple[Unanswerable, ...]] = {}
         try:
-            self._evaluate = Compiler(text, as_filters=as_filters).evaluator(self.tree)
+            self._evaluate = Compiler(text, published=published).evaluator(self.tree)
         except RecursionError:
             raise Unreadable("the expression is nested too deep; split it", text, 0) from None
 
@@ -94,6 +94,8 @@ class Expression:
             return self._evaluate(Frame(run, focus, 0, None, _NONE))
         except RecursionError:
             raise Unanswerable("the expression or the data are nested too deep") from None
+        except ArithmeticError:
+            raise Unanswerable("a number is out of range") from None
 
     def boolean(self, context: Any, **given: Any) -> bool | None:
         """The result as a condition: one Boolean as it is, any other single item true, nothing None.
@@ -119,14 +121,15 @@ class Expression:
 
 
 @lru_cache(maxsize=8192)
-def compile(text: str, *, as_filters: bool = False, strict: bool = False) -> Expression:
+def compile(text: str, *, published: bool = False, strict: bool = False) -> Expression:
     """The expression `text`, compiled once and kept.
 
     `strict` refuses paths and calls that cannot mean anything on the type at hand (see `Expression.problems`).
-    `as_filters` lets `as` stand on several items, where R4's own invariants and search parameters need it.
+    `published` is for the invariants and search parameters of R4 itself: there `as` filters several items, and
+    `is Boolean` means FHIR's boolean too.
     Raises Unreadable with line and column, or Unanswerable for unknown types and wrong numbers of arguments.
     """
-    return Expression(text, as_filters=as_filters, strict=strict)
+    return Expression(text, published=published, strict=strict)
 
 
 def evaluate(text: str, resource: Any, **given: Any) -> list[Any]:

@@ -13,15 +13,18 @@ from typing import Any
 
 from healthbrain.fhir.fhirpath import model
 from healthbrain.fhir.fhirpath.dates import Date, DateTime, Time
+from healthbrain.fhir.fhirpath.problems import Unanswerable
 from healthbrain.fhir.fhirpath.quantity import Quantity
 from healthbrain.fhir.fhirpath.values import Collection, Item, Long, Node, TypeInfo
 
 UCUM = "http://unitsofmeasure.org"
 CALENDAR_UNITS = "http://hl7.org/fhirpath/CodeSystem/calendar-units"
+_LARGEST_POWER = 300  # of ten; beyond it, writing a number out would take its length in memory
 BOUNDED = "bounded"  # the `system` of a quantity that is only a bound (< 5 mg) and so compares with nothing
 
 # FHIR quantities in UCUM time units mean calendar durations (FHIR R4, FHIRPath page, Quantity)
-_CALENDAR_CODES = {"a": "year", "mo": "month", "d": "day", "h": "hour", "min": "minute", "s": "second"}
+# the finer ones are the same in both, and stay as they are to remain part of UCUM products
+_CALENDAR_CODES = {"a": "year", "mo": "month"}
 
 
 def node_of(value: Any, type_: str = "") -> Item:
@@ -161,9 +164,10 @@ def quantity_of(value: dict[str, Any]) -> Quantity | None:
 
 def to_decimal(number: Any) -> Decimal:
     """A JSON number as it was written."""
-    if number.__class__ is Decimal:
-        return number
-    return Decimal(str(number))
+    found = number if number.__class__ is Decimal else Decimal(str(number))
+    if not found.is_finite() or abs(found.adjusted()) > _LARGEST_POWER:
+        raise Unanswerable("a number in the data is out of range")
+    return found
 
 
 def _plain(value: Any) -> Item:

@@ -23,7 +23,10 @@ CALENDAR: dict[str, str] = {
 }
 DEFINITE = {"week": "wk", "day": "d", "hour": "h", "minute": "min", "second": "s", "millisecond": "ms"}
 LIKE = {**DEFINITE, "year": "a", "month": "mo"}
-_DAYS = {"year": Decimal(365), "month": Decimal(30), "week": Decimal(7), "day": Decimal(1)}
+_MILLISECONDS = {
+    "millisecond": 1, "second": 1000, "minute": 60_000, "hour": 3_600_000,
+    "day": 86_400_000, "week": 7 * 86_400_000, "month": 30 * 86_400_000, "year": 365 * 86_400_000,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,23 +168,13 @@ def comparable(left: Quantity, right: Quantity) -> bool:
 def _between_calendar(value: Decimal, source: str, target: str) -> Decimal | None:
     if {source, target} == {"year", "month"}:
         return NUMBERS.multiply(value, Decimal(12)) if source == "year" else NUMBERS.divide(value, Decimal(12))
-    days = _days(source)
-    return NUMBERS.divide(NUMBERS.multiply(value, days), _days(target))
-
-
-def _days(word: str) -> Decimal:
-    if word in _DAYS:
-        return _DAYS[word]
-    return NUMBERS.divide(
-        Decimal(1),
-        {"hour": Decimal(24), "minute": Decimal(1440), "second": Decimal(86400)}.get(word, Decimal(86_400_000)),
-    )
+    return NUMBERS.divide(NUMBERS.multiply(value, Decimal(_MILLISECONDS[source])), Decimal(_MILLISECONDS[target]))
 
 
 def _size(quantity: Quantity) -> Decimal:
     """How large its unit is, to choose the coarser of two."""
     if quantity.calendar in ("year", "month"):
-        return _DAYS[quantity.calendar] * 86400
+        return Decimal(_MILLISECONDS[quantity.calendar]) / 1000
     one = ucum.canonical(Decimal(1), DEFINITE.get(quantity.calendar, quantity.unit))
     return Decimal(0) if one is None else one[0]
 

@@ -6,6 +6,7 @@ chapter and the suite have it. Only `Quantity` without namespace means both; see
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from decimal import Decimal
 
 from healthbrain.fhir.fhirpath import model
@@ -26,33 +27,47 @@ def type_of(item: Item) -> TypeInfo:
     if isinstance(item, Node):
         name = item.type or "Element"
         base = model.base_of(name)
+        if "." in name:  # R4 gives Patient.contact the type BackboneElement
+            name, base = base, model.base_of(base)
         return TypeInfo("FHIR", name, f"FHIR.{base}" if base else "System.Any")
     return TypeInfo("System", _NAMES.get(type(item), "Any"), "System.Any")
 
 
-def is_of(item: Item, wanted: TypeName, *, qualified: bool) -> bool:
-    """Whether the item is of the type or of one derived from it."""
-    if isinstance(item, Node):
-        return wanted.namespace == "FHIR" and model.is_a(item.type, wanted.name)
-    if wanted.namespace == "System":
-        return wanted.name in (_NAMES.get(type(item)), "Any")
-    return not qualified and wanted.name == "Quantity" and type(item) is Quantity
+@dataclass(frozen=True, slots=True)
+class TypeTest:
+    """A type as an expression names it, ready to be tested for.
 
+    `published` is the looser reading that R4's own invariants and search parameters are written for: `as` filters
+    many items, and `Boolean` is also FHIR's boolean.
+    """
 
-def test(items: Collection, wanted: TypeName, *, qualified: bool) -> Collection:
-    """`is`: of the one item."""
-    if len(items) > 1:
-        raise Unanswerable(f"is takes one item, not {len(items)}; use all() or where()")
-    return [is_of(items[0], wanted, qualified=qualified)] if items else []
+    wanted: TypeName
+    qualified: bool
+    published: bool
 
+    def holds(self, item: Item) -> bool:
+        """Whether the item is of the type or of one derived from it."""
+        namespace, name = self.wanted
+        if isinstance(item, Node):
+            if namespace == "FHIR":
+                return model.is_a(item.type, name)
+            return self.published and model.is_primitive(item.type) and model.system_type(item.type) == name
+        if namespace == "System":
+            return name in (_NAMES.get(type(item)), "Any")
+        return not self.qualified and name == "Quantity" and type(item) is Quantity
 
-def cast(items: Collection, wanted: TypeName, *, qualified: bool, filters: bool) -> Collection:
-    """`as`: the one item if it is of the type. With `filters`, of every item, as some R4 expressions expect."""
-    if len(items) > 1 and not filters:
-        raise Unanswerable(f"as takes one item, not {len(items)}; use ofType()")
-    return of_type(items, wanted, qualified=qualified)
+    def test(self, items: Collection) -> Collection:
+        """`is`: of the one item."""
+        if len(items) > 1:
+            raise Unanswerable(f"is takes one item, not {len(items)}; use all() or where()")
+        return [self.holds(items[0])] if items else []
 
+    def cast(self, items: Collection) -> Collection:
+        """`as`: the one item if it is of the type."""
+        if len(items) > 1 and not self.published:
+            raise Unanswerable(f"as takes one item, not {len(items)}; use ofType()")
+        return self.select(items)
 
-def of_type(items: Collection, wanted: TypeName, *, qualified: bool) -> Collection:
-    """`ofType()`: the items of the type."""
-    return [item for item in items if is_of(item, wanted, qualified=qualified)]
+    def select(self, items: Collection) -> Collection:
+        """`ofType()`: the items of the type."""
+        return [item for item in items if self.holds(item)]

@@ -112,7 +112,7 @@ def _power(items: Collection, frame: Frame, exponent: Collection) -> Collection:
     found, to = _plain(items, "power"), _plain(exponent, "power")
     if found is None or to is None:
         return []
-    result = _result(lambda: _WORK.power(Decimal(found), Decimal(to)))
+    result = _result(lambda: _WORK.power(Decimal(found), Decimal(to)) if to else Decimal(1))
     if result and isinstance(found, int) and isinstance(to, int) and to >= 0:
         whole = exact(Long(result[0]) if isinstance(found, Long) else int(result[0]))
         return [] if whole is None else [whole]

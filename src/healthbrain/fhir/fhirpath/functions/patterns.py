@@ -11,7 +11,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from healthbrain.fhir.fhirpath.functions.ambiguity import Explosive, degree
+from healthbrain.fhir.fhirpath.functions.ambiguity import Explosive, cost_of
 from healthbrain.fhir.fhirpath.problems import Unanswerable
 
 MAX_PATTERN = 2_000
@@ -49,8 +49,8 @@ class Pattern(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def compiled(text: str, flags: str = "") -> Pattern:
-    """The pattern. Raises Unanswerable when it cannot be read or could run too long."""
+def compiled(text: str, flags: str = "", *, whole: bool = False) -> Pattern:
+    """The pattern, to match a part or the `whole` of a text. Raises Unanswerable when it cannot be read or could run too long."""
     if len(text) > MAX_PATTERN:
         raise Unanswerable(f"the regular expression is longer than {MAX_PATTERN} characters")
     options = re.DOTALL
@@ -61,7 +61,7 @@ def compiled(text: str, flags: str = "") -> Pattern:
     python = _NAMED_GROUP.sub(r"\1(?P<", text)
     try:
         regex = re.compile(python, options)
-        power = degree(python, options)
+        cost = cost_of(python, options, whole=whole)
     except (re.error, OverflowError) as error:
         raise Unanswerable(f"the regular expression cannot be read: {error}") from None
     except (Explosive, RecursionError):
@@ -69,7 +69,7 @@ def compiled(text: str, flags: str = "") -> Pattern:
             "the regular expression repeats something that can be split in several ways, and could run without end; "
             "begin what is repeated with a character that cannot stand inside it"
         ) from None
-    return Pattern(regex, int(_STEPS ** (1 / power)))
+    return Pattern(regex, int((_STEPS / cost.factor) ** (1 / cost.power)))
 
 
 def _template(substitution: str) -> str:

@@ -12,12 +12,12 @@ from typing import Any
 
 from healthbrain.fhir.fhirpath import model
 from healthbrain.fhir.fhirpath.frame import Frame
-from healthbrain.fhir.fhirpath.functions.narrative import is_safe
 from healthbrain.fhir.fhirpath.functions.registry import Table
 from healthbrain.fhir.fhirpath.nodes import collection_of, node_of, plain, system
 from healthbrain.fhir.fhirpath.problems import Unanswerable
 from healthbrain.fhir.fhirpath.singletons import single, text
 from healthbrain.fhir.fhirpath.values import Collection, Item, Node
+from healthbrain.fhir.xhtml import fault
 
 TABLE = Table()
 _LITERAL = re.compile(
@@ -125,7 +125,7 @@ def _conforms_to(items: Collection, frame: Frame, profile: Collection) -> Collec
 
 @TABLE.plain("htmlChecks")
 def _html_checks(items: Collection, frame: Frame) -> Collection:
-    return [all(isinstance(found := system(item), str) and is_safe(found) for item in items)] if items else []
+    return [all(fault(system(item)) is None for item in items)] if items else []
 
 
 @TABLE.plain("getResourceKey")

@@ -85,7 +85,7 @@ def _matches_full(items: Collection, frame: Frame, regex: Collection, flags: Col
     subject, pattern = text(items, "matchesFull()"), text(regex, "matchesFull()")
     if subject is None or pattern is None:
         return []
-    return [compiled(pattern, _flags(flags)).is_all_of(subject)]
+    return [compiled(pattern, _flags(flags), whole=True).is_all_of(subject)]
 
 
 @TABLE.plain("replaceMatches", 2, 3)
