@@ -31,7 +31,14 @@ async def hospital(pool: Pool) -> Source:
             connection, code="QP001", name="中山医院青浦分院", kind="institution", parent=district, fhir_id="org-QP001"
         )
         return await put_source(
-            connection, code="QP001-his", name="HIS", organisation=key, door="hl7v2", facility="QP001", code_set="his-a", at=AT
+            connection,
+            code="QP001-his",
+            name="HIS",
+            organisation=key,
+            door="hl7v2",
+            facility="QP001",
+            code_set="his-a",
+            at=AT,
         )
 
 

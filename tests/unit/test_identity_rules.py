@@ -134,7 +134,7 @@ def test_a_record_with_two_valid_cards_is_believed_in_neither() -> None:
     assert {one.verdict for one in found.identifiers} == {"contradictory"}
 
 
-def key(number: int):  # noqa: ANN201 - a UUID
+def key(number: int):
     from uuid import UUID
 
     return UUID(int=number)
@@ -153,7 +153,7 @@ RECORDS = st.lists(
 RULINGS = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7), st.booleans()), max_size=4)
 
 
-def world(drawn, ruled):  # noqa: ANN001, ANN201 - plain tuples
+def world(drawn, ruled):
     records = [
         Record(
             n,
@@ -173,7 +173,7 @@ def world(drawn, ruled):  # noqa: ANN001, ANN201 - plain tuples
 
 
 @given(RECORDS, RULINGS, st.randoms(use_true_random=False))
-def test_any_order_of_arrival_gives_the_same_persons(drawn, ruled, random) -> None:  # noqa: ANN001
+def test_any_order_of_arrival_gives_the_same_persons(drawn, ruled, random) -> None:
     records, rulings = world(drawn, ruled)
     first = group(records, rulings)
     shuffled = list(records)
@@ -183,7 +183,7 @@ def test_any_order_of_arrival_gives_the_same_persons(drawn, ruled, random) -> No
 
 
 @given(RECORDS, RULINGS)
-def test_no_person_holds_what_a_steward_kept_apart(drawn, ruled) -> None:  # noqa: ANN001
+def test_no_person_holds_what_a_steward_kept_apart(drawn, ruled) -> None:
     records, rulings = world(drawn, ruled)
     latest = {(r.one, r.other): r.same for r in sorted(rulings, key=lambda r: r.event)}
     for block in group(records, rulings).blocks:
@@ -192,7 +192,7 @@ def test_no_person_holds_what_a_steward_kept_apart(drawn, ruled) -> None:  # noq
 
 
 @given(RECORDS)
-def test_the_rules_alone_never_join_two_different_cards(drawn) -> None:  # noqa: ANN001
+def test_the_rules_alone_never_join_two_different_cards(drawn) -> None:
     records, _ = world(drawn, [])
     cards = {r.patient: r.cards for r in records}
     for block in group(records).blocks:
