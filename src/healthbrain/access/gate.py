@@ -60,10 +60,10 @@ class Gate:
         self._trusted_until = -1.0
         self._stamp = None
 
-    async def tree(self) -> Tree:
-        """The organisation tree, at most a second old."""
+    async def tree(self, containing: int | None = None) -> Tree:
+        """The organisation tree, at most a second old; newer when it lacks the organisation it should contain."""
         await self._refresh()
-        if self._tree is None:
+        if self._tree is None or (containing is not None and containing not in self._tree):
             stamp = self._stamp
             async with self._connections() as connection:
                 tree = await organisations(connection)
@@ -105,7 +105,7 @@ class Gate:
         key = (principal, action, resource_class(type))
         scope = self._fresh(self._scopes, key)
         if scope is None:
-            stamp, tree = self._stamp, await self.tree()
+            stamp, tree = self._stamp, await self.tree(principal.organisation)
             async with self._connections() as connection:
                 scope = await decide(connection, principal, action, type, at, patients_of=self._patients_of, tree=tree)
             self._keep(self._scopes, key, scope, CARE if far in _PERSONAL else float("inf"), stamp)

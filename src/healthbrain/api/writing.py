@@ -178,7 +178,7 @@ class Writing:
             return who.source
         known = self._sources.get(who.organisation)
         if known is None:
-            organisation = (await self._gate.tree())[who.organisation]
+            organisation = (await self._gate.tree(who.organisation))[who.organisation]
             code = f"fhir-{organisation.code}"
             async with lend(self._platform.pool) as connection:
                 source = await exchange.source_by_code(connection, code) or await exchange.put_source(
