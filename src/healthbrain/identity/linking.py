@@ -167,7 +167,8 @@ async def link(connection: Connection, context: WriteContext, written: Sequence[
                 one.resource, patient=key, owner=context.owner, today=today, replaced_by=_replaced_by(one.resource)
             )
     if offered:
-        await relink_records(connection, offered, Cause(context.at, delivery=context.delivery))
+        created = frozenset(patient_key(one.id) for one in written if one.created and one.type == "Patient")
+        await relink_records(connection, offered, Cause(context.at, delivery=context.delivery), created=created)
 
 
 def _replaced_by(resource: Mapping[str, Any]) -> int | None:
@@ -178,10 +179,19 @@ def _replaced_by(resource: Mapping[str, Any]) -> int | None:
     return None
 
 
-async def relink_records(connection: Connection, offered: Mapping[int, Evidence | None], cause: Cause) -> None:
-    """Bring the index up to date for these records (None: deleted, or nothing new about it) and all connected ones."""
+async def relink_records(
+    connection: Connection,
+    offered: Mapping[int, Evidence | None],
+    cause: Cause,
+    *,
+    created: frozenset[int] = frozenset(),
+) -> None:
+    """Bring the index up to date for these records (None: deleted, or nothing new about it) and all connected ones.
+
+    Those in `created` were just made: nobody else can be working with them.
+    """
     fresh = {key: one for key, one in offered.items() if one is not None}
-    await _lock(connection, fresh.values(), offered)
+    await _lock(connection, fresh.values(), [key for key in offered if key not in created])
     known = await _read(connection, list(offered), {key for one in fresh.values() for key in one.usable})
     if all(key in known and known[key].offers(one) for key, one in fresh.items()) and len(fresh) == len(offered):
         return
@@ -195,13 +205,14 @@ async def relink_records(connection: Connection, offered: Mapping[int, Evidence 
     await _write_doubts(connection, known, renewed, before, found.doubts, cause.at)
 
 
-async def _lock(connection: Connection, fresh: Iterable[Evidence], patients: Iterable[int]) -> None:
+async def _lock(connection: Connection, fresh: Iterable[Evidence], patients: Sequence[int]) -> None:
     keys = sorted({key for one in fresh for key in one.usable})
     if keys:
         cursor = await connection.execute(_LOCK_NEW, (keys,))
         if cursor.rowcount < len(keys):  # some are known: whoever works with them is waited for
             await connection.execute(_LOCK, (keys,))
-    await connection.execute(_LOCK_RECORDS, (sorted(patients),))
+    if patients:
+        await connection.execute(_LOCK_RECORDS, (sorted(patients),))
 
 
 async def _read(connection: Connection, patients: list[int], keys: set[UUID]) -> dict[int, Known]:
