@@ -7,6 +7,7 @@ then finds itself a duplicate.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import threading
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from healthbrain.exchange.values import State
 _local = threading.local()
 MAX_ISSUES = 200  # of one delivery; the rest is only counted
 _LARGEST = 1 << 30
+_LARGE = 256 * 1024  # bytes; from here on compressing happens in a thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,10 @@ def pack(raw: bytes) -> bytes:
     return packed
 
 
+async def _packed(raw: bytes) -> bytes:
+    return await asyncio.to_thread(pack, raw) if len(raw) > _LARGE else pack(raw)
+
+
 def unpack(packed: bytes) -> bytes:
     """As it was sent."""
     raw: bytes = zstandard.ZstdDecompressor().decompress(packed, max_output_size=_LARGEST)
@@ -127,7 +133,7 @@ async def record(connection: Connection, number: int, entry: Entry, raw: bytes |
         entry.refused, _warnings(entry), reason(entry), issues_json(entry.issues, entry.error), entry.original,
         orjson.dumps(entry.request).decode() if entry.request else None,
     )  # fmt: skip
-    packed = (b"", False) if raw is None else (pack(raw), True)
+    packed = (b"", False) if raw is None else (await _packed(raw), True)
     return await (await connection.execute(_INSERT, (*values, *packed))).fetchone() is not None
 
 
