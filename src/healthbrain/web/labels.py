@@ -67,3 +67,18 @@ THEMES: Mapping[str, str] = {
     "dark": N_("Dark view"),
     "elder": N_("Large-type view"),
 }
+TYPES: Mapping[str, str] = {
+    "AllergyIntolerance": N_("Allergy record"),
+    "Condition": N_("Diagnosis"),
+    "DiagnosticReport": N_("Report"),
+    "Encounter": N_("Visit"),
+    "EpisodeOfCare": N_("Enrolment"),
+    "Immunization": N_("Vaccination"),
+    "MedicationRequest": N_("Prescription"),
+    "Observation": N_("Observation"),
+    "Organization": N_("Institution"),
+    "Patient": N_("Patient record"),
+    "Practitioner": N_("Practitioner"),
+    "Procedure": N_("Procedure"),
+    "ServiceRequest": N_("Order"),
+}

@@ -45,7 +45,10 @@ async def noticed(visit: Visit, connection: Connection, tree: Tree, whole: bool)
     wanted = Filter(organisations=scope.organisations, since=visit.at - _WEEK)
     days = await exchange.summary(connection, wanted)
     linked = visit.principal is not None and visit.principal.role != "leader"
-    found = [*_silent(visit, days, linked), *_peaks(visit, days, linked)]
+    covered = await exchange.coverage(
+        connection, since=visit.at - _WEEK, until=visit.at, organisations=scope.organisations
+    )
+    found = [*_silent(visit, days, linked), *_peaks(visit, days, linked), *_unconnected(visit, covered)]
     unverified = [one for one in await exchange.sources(connection) if not one.verified] if whole else []
     if unverified:
         text = visit.language.say(N_("Unverified senders: %(number)s")) % {"number": len(unverified)}
@@ -97,6 +100,16 @@ def _silent(visit: Visit, days: Sequence[DaySummary], linked: bool) -> list[Aler
             url = f"/arrivals?source={source}" if linked else ""
             found.append(Alert("bad", "alert", text, detail, url, said.say(N_("Look"))))
     return found
+
+
+def _unconnected(visit: Visit, covered: exchange.Coverage) -> list[Alert]:
+    if not covered.silent:
+        return []
+    said = visit.language
+    text = said.say(N_("Institutions without any data in 7 days: %(number)s")) % {"number": len(covered.silent)}
+    names = "、".join(one.name for one in covered.silent[:4]) + ("…" if len(covered.silent) > 4 else "")
+    url = "/cockpit/persons?measure=HUB-EX-11&group=outside"
+    return [Alert("warn", "source", text, names, url, said.say(N_("Look")))]
 
 
 def _peaks(visit: Visit, days: Sequence[DaySummary], linked: bool) -> list[Alert]:

@@ -358,7 +358,8 @@ def _issue(said: Language, issue: Mapping[str, Any], anchors: Mapping[str, str])
 
 
 def _line(said: Language, one: Delivery) -> ArrivalLine:
-    entries = f"{one.entries - one.refused}/{one.entries}" if one.refused else str(one.entries)
+    total = max(one.entries, one.refused)
+    entries = f"{total - one.refused}/{total}" if one.refused else str(total)
     return ArrivalLine(
         one.id, said.time(one.received_at, seconds=True), one.state, one.source_name or said.say(N_("Unknown sender")),
         said.say(labels.DOORS[one.door]), one.message_type, one.control_id or one.name, entries, one.reason,

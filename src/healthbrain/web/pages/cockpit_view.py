@@ -147,6 +147,8 @@ def map_view(said: Language, title: str, towns: Sequence[TownValue], unit: str, 
     low = bounds[0] - (bounds[1] - bounds[0]) if len(bounds) > 1 else 0.0
     legend = []
     for number, bound in enumerate(bounds[:5], start=1):
+        if unit == "%" and low >= 100:  # no share lies above 100
+            break
         legend.append((number, f"{said.number(low, digits)}–{said.number(bound, digits)}{unit}"))
         low = bound
     return MapView(title, towns, bounds, legend)

@@ -28,6 +28,7 @@ from healthbrain.web.screen import Crumb, show
 from healthbrain.web.visit import Visit
 
 _PAGE = 40
+_EVIDENCE = 6  # records of one type shown with a person
 _GROUPS = (
     ("", N_("Everybody counted")),
     ("outside", N_("Not meeting the measure")),
@@ -55,7 +56,7 @@ class PersonLine:
     institution: str
     inside: bool
     reasons: str
-    evidence: Sequence[str]
+    evidence: Sequence[tuple[str, Sequence[str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +158,15 @@ def _line(
         reasons="；".join(figures.words(said, reason) for reason in one.reasons)
         if said.chinese
         else "; ".join(figures.words(said, reason) for reason in one.reasons),
-        evidence=one.evidence[:6],
+        evidence=_by_type(one.evidence),
     )
+
+
+def _by_type(evidence: Sequence[str]) -> list[tuple[str, list[str]]]:
+    found: dict[str, list[str]] = {}
+    for reference in evidence:
+        found.setdefault(reference.partition("/")[0], []).append(reference)
+    return [(type_, references[:_EVIDENCE]) for type_, references in found.items()]
 
 
 def _groups(visit: Visit, chosen: str, now: measure.Figure | None) -> list[Group]:

@@ -177,7 +177,7 @@ async def _page(
         if tab in ("overview", "medicines")
         else [],
         allergies=[view.allergy_line(said, one) for one in found.allergies] if tab == "overview" else [],
-        results=results[:30],
+        results=sorted(results, key=lambda one: not one.flag)[:40],
         vaccinations=[view.dose_line(said, one) for one in found.vaccinations] if tab == "vaccinations" else [],
         documents=await _documents(said, connection, ids, scope, tree) if tab == "documents" else [],
     )

@@ -92,6 +92,8 @@ class ResultView:
     flag: str
     flag_text: str
     range: str
+    day: str
+    history: Sequence[float | None]
     chart: Chart | None
     source: From
 
@@ -345,7 +347,7 @@ def _result(said: Language, one: Series) -> ResultView:
     flag, flag_text = _FLAGS.get(latest.flag, ("", ""))
     points = [point for point in one.points if point.value is not None][-_POINTS:]
     chart = None
-    if len(points) > 1:
+    if len(points) > 2:  # two points are a line in any case; the table shows them
         chart = Chart(
             key=f"r-{one.code}",
             title=one.display,
@@ -365,6 +367,8 @@ def _result(said: Language, one: Series) -> ResultView:
         flag,
         said.say(flag_text) if flag_text else "",
         f"{limits} {one.unit}".strip() if limits else "",
+        said.short_day(latest.at),
+        [point.value for point in points],
         chart,
         origin(said, latest.source),
     )
@@ -396,7 +400,15 @@ def _pressure(said: Language, upper: Series, lower: Series) -> ResultView:
         )
     latest = f"{upper.latest.text}/{lower.latest.text} {upper.unit}"
     return ResultView(
-        title, latest, flag, said.say(flag_text) if flag_text else "", "", chart, origin(said, upper.latest.source)
+        title,
+        latest,
+        flag,
+        said.say(flag_text) if flag_text else "",
+        "",
+        said.short_day(upper.latest.at),
+        [point.value for point in points],
+        chart,
+        origin(said, upper.latest.source),
     )
 
 

@@ -17,6 +17,7 @@
         ? "—"
         : Number(value).toLocaleString("en-US", { minimumFractionDigits: data.digits, maximumFractionDigits: data.digits });
     const named = Boolean(data.unit) && data.unit !== "%";
+    const lines = !data.series.some((one) => one.kind === "bar");
     const series = data.series.map((one, index) => ({
       name: one.name,
       type: one.kind === "bar" ? "bar" : "line",
@@ -34,7 +35,7 @@
     }));
     const marks = [];
     if (data.target !== null)
-      marks.push({ yAxis: data.target, name: data.targetLabel, lineStyle: { color: css("--warn"), type: "dashed", width: 1.5 }, label: { formatter: `${data.targetLabel} ${number(data.target)}`, color: css("--warn"), position: "insideEndTop", fontSize: size } });
+      marks.push({ yAxis: data.target, name: data.targetLabel, lineStyle: { color: css("--warn"), type: "dashed", width: 1.5 }, label: { formatter: `${data.targetLabel} ${number(data.target)}`, color: css("--warn"), position: "insideStartTop", fontSize: size } });
     data.breaks.forEach(([at, label]) =>
       marks.push({ xAxis: at, lineStyle: { color: faint, type: "dotted" }, label: { formatter: label, color: faint, fontSize: size, position: "end", rotate: 0 } }),
     );
@@ -48,7 +49,7 @@
       animationDuration: 350,
       color: colours,
       textStyle: { fontFamily: css("--font"), color: ink, fontSize: size },
-      grid: { left: 6, right: size * 1.8, top: (series.length > 1 ? size * 2.4 : size) + (named ? size * 1.6 : 0) + (data.breaks.length ? size : 0), bottom: 4, containLabel: true },
+      grid: { left: lines ? size * 1.4 : 6, right: lines ? size * 2.8 : size, top: (series.length > 1 ? size * 2.4 : size) + (named ? size * 1.6 : 0) + (data.breaks.length ? size : 0), bottom: 4, containLabel: true },
       legend: series.length > 1 ? { top: 0, left: 0, itemWidth: 18, itemHeight: 8, textStyle: { color: ink, fontSize: size } } : undefined,
       tooltip: {
         trigger: "axis",
@@ -71,7 +72,7 @@
         type: "value",
         scale: !data.fromZero,
         name: named ? data.unit : "",
-        nameTextStyle: { color: faint, fontSize: size, align: "right" },
+        nameTextStyle: { color: faint, fontSize: size, align: "left" },
         nameGap: size * 0.8,
         axisLabel: { color: faint, fontSize: size, formatter: (value) => Number(value).toLocaleString("en-US") + (data.unit === "%" ? "%" : "") },
         splitLine: { lineStyle: { color: line } },

@@ -49,6 +49,7 @@ const draw = async (node) => {
   [1, 2, 3, 4, 5].forEach((level) => fill.push(level, css(`--seq-${level}`)));
   fill.push(css("--seq-none"));
   const box = bounds(shapes);
+  node.classList.toggle("map-small", node.clientWidth < 480);
   const map = new maplibre.Map({
     container: node,
     attributionControl: false,
@@ -135,6 +136,7 @@ const draw = async (node) => {
   });
   new ResizeObserver(() => {
     map.resize();
+    node.classList.toggle("map-small", node.clientWidth < 480);
     map.fitBounds(box, { padding: node.clientWidth < 500 ? 14 : 28, animate: false });
   }).observe(node);
 };
