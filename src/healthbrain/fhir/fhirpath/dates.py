@@ -91,8 +91,10 @@ class DateTime(Temporal):
         if not self.offset or len(self.parts) < 4:
             return self.parts
         second = Decimal(self.parts[5]) if len(self.parts) > 5 else Decimal(0)
-        moment = _moment(self.parts) - timedelta(minutes=self.offset)
-        parts = (moment.year, moment.month, moment.day, moment.hour, moment.minute, second)
+        # the calendar repeats after 400 years, which keeps Python's clear of its first and last day
+        away = 400 if self.parts[0] < 5000 else -400
+        moment = _moment((self.parts[0] + away, *self.parts[1:])) - timedelta(minutes=self.offset)
+        parts = (moment.year - away, moment.month, moment.day, moment.hour, moment.minute, second)
         return parts[: len(self.parts)]
 
     def date(self) -> Date:

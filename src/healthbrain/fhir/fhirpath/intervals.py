@@ -15,6 +15,7 @@ from healthbrain.fhir.fhirpath.problems import Unanswerable
 _PLACE = {"year": 1, "month": 2, "week": 3, "day": 3, "hour": 4, "minute": 5, "second": 6, "millisecond": 6}
 _MILLISECONDS = {"week": 604_800_000, "day": 86_400_000, "hour": 3_600_000, "minute": 60_000, "second": 1000}
 _SUNDAY = datetime(1, 1, 7, tzinfo=UTC)
+_CYCLE = timedelta(days=146_097)  # 400 years
 _FIRST = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -73,9 +74,10 @@ def _whole_months(one: Parts, other: Parts) -> int:
 def _milliseconds(parts: Parts) -> int:
     filled = (*parts[:5], *(1, 1, 1, 0, 0)[len(parts[:5]) :])
     year, month, day, hour, minute = (int(part) for part in filled)
-    moment = datetime(year, month, day, hour, minute, tzinfo=UTC)
+    away = 400 if year < 5000 else -400  # a value moved to UTC may lie in year 0 or 10000
+    moment = datetime(year + away, month, day, hour, minute, tzinfo=UTC)
     second = Decimal(parts[5]) if len(parts) > 5 else Decimal(0)
-    return (moment - _FIRST) // timedelta(milliseconds=1) + int(second * 1000)
+    return (moment - _FIRST - away // 400 * _CYCLE) // timedelta(milliseconds=1) + int(second * 1000)
 
 
 def _truncated(number: int, divisor: int) -> int:

@@ -20,7 +20,7 @@ _TOKEN = re.compile(
     | (?P<quoted>  `(?:[^`\\]|\\(?s:.))*` )
     | (?P<string>  '(?:[^'\\]|\\(?s:.))*' )
     | (?P<special> \$(?:this|index|total)\b )
-    | (?P<symbol>  <=|>=|!=|!~|[()\[\]{}.,%|&+\-*/<>=~] )
+    | (?P<symbol>  <=|>=|!=|!~|/(?!\*)|[()\[\]{}.,%|&+\-*<>=~] )
     """,
     re.VERBOSE | re.ASCII,
 )

@@ -30,6 +30,7 @@ from healthbrain.fhir.fhirpath.values import Long
 MAX_DEPTH = 100  # brackets and operators within each other; Python's own stack holds several times as much
 MAX_CHAIN = 200
 _RESERVED = frozenset(("and", "or", "xor", "implies", "div", "mod", "true", "false"))
+_OPERAND = "a value, a path or an opening bracket"
 _TEMPORAL: dict[str, Any] = {"date": Date, "datetime": DateTime, "time": Time}
 
 
@@ -102,9 +103,11 @@ class _Reader:
                 return self.opened()
             case "name" if token.text in ("true", "false"):
                 return Literal(self.take().text == "true", token.offset)
+            case "name" if token.text in _RESERVED:
+                raise self.unexpected(_OPERAND)
             case "name" | "quoted" | "special":
                 return self.invocation(None)
-        raise self.unexpected("a value, a path or an opening bracket")
+        raise self.unexpected(_OPERAND)
 
     def opened(self) -> Node:
         token = self.take()

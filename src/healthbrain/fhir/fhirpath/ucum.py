@@ -192,12 +192,12 @@ class _Reader:
         self.at = 0
 
     def main(self) -> Unit:
+        """A product read strictly from left to right; a leading / divides one."""
         if self._next("/"):
-            return _ONE.times(self.term(), -1)
-        return self.term()
+            return self.rest(_ONE.times(self.component(), -1))
+        return self.rest(self.component())
 
-    def term(self) -> Unit:
-        found = self.component()
+    def rest(self, found: Unit) -> Unit:
         while self.at < len(self.code):
             if self._next("."):
                 found = found.times(self.component())

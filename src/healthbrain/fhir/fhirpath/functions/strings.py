@@ -14,7 +14,6 @@ from collections.abc import Callable
 from healthbrain.fhir.fhirpath.frame import Frame
 from healthbrain.fhir.fhirpath.functions.patterns import compiled
 from healthbrain.fhir.fhirpath.functions.registry import Table
-from healthbrain.fhir.fhirpath.nodes import system
 from healthbrain.fhir.fhirpath.problems import Unanswerable
 from healthbrain.fhir.fhirpath.singletons import integer, text
 from healthbrain.fhir.fhirpath.values import Collection
@@ -122,10 +121,7 @@ def _split(items: Collection, frame: Frame, separator: Collection) -> Collection
 @TABLE.plain("join", 0, 1)
 def _join(items: Collection, frame: Frame, separator: Collection | None = None) -> Collection:
     between = "" if separator is None else text(separator, "join()") or ""
-    parts = [system(item) for item in items]
-    if any(part is not None and not isinstance(part, str) for part in parts):
-        raise Unanswerable("join() takes Strings; use select(toString())")
-    known = [part for part in parts if part is not None]
+    known = [part for item in items if (part := text([item], "join()")) is not None]
     _check_length(len(between) * len(known))
     return [between.join(known)] if known else []
 
