@@ -547,3 +547,35 @@ def test_the_arrivals_page_filters_pages_counts_and_finds_the_silent(dsn: str) -
                 await arrivals(c, Filter(states=["lost"]))
 
     run(dsn, world)
+
+
+def test_facts_of_the_future_are_refused_at_the_fhir_door(dsn: str) -> None:
+    async def world(pool: Pool, ledger: Ledger, sources: dict[str, Source]) -> None:
+        late = {"resourceType": "Patient", "id": "late", "birthDate": "2026-11-23"}
+        refused = await ledger.receive(
+            fhir(sources["fhir"], late, interaction=Interaction("PUT", "Patient", "late")), at=AT
+        )
+        assert [(one.expression, refused.state) for one in refused.issues] == [("Patient.birthDate", "refused")]
+        mixed = bundle("batch", "甲", "乙", "丙")
+        mixed["entry"][1]["resource"]["birthDate"] = "2027-01-01"
+        partly = await ledger.receive(fhir(sources["fhir"], mixed), at=AT)
+        assert partly.state == "partly"
+        assert [one["response"]["status"][:3] for one in partly.response["entry"]] == ["201", "422", "201"]
+        assert partly.issues[0].expression == "Bundle.entry[1].resource.birthDate"
+        whole = await ledger.receive(fhir(sources["fhir"], {**mixed, "type": "transaction"}), at=AT)
+        assert whole.state == "refused"
+        planned = {
+            "resourceType": "Encounter",
+            "id": "e",
+            "status": "planned",
+            "class": {"code": "IMP"},
+            "period": {"start": "2027-01-01"},
+        }
+        taken = await ledger.receive(
+            fhir(sources["fhir"], planned, interaction=Interaction("PUT", "Encounter", "e")), at=AT
+        )
+        assert taken.state == "accepted"
+        standing = await receive_ndjson(ledger, [json.dumps(late).encode()], sources["files"], name="x", key="x", at=AT)
+        assert standing.state == "refused"
+
+    run(dsn, world)

@@ -21,6 +21,7 @@ from healthbrain.database import Connection
 from healthbrain.errors import Conflict, HealthBrainError, Incorrect, Issue, Malformed, NotFound
 from healthbrain.exchange import ledger as rows
 from healthbrain.exchange.fhir_door import write_bundle
+from healthbrain.exchange.plausible import future_facts
 from healthbrain.exchange.receiving import Ledger
 from healthbrain.exchange.values import Receipt, Source, State
 from healthbrain.fhir import parse, validate
@@ -143,7 +144,7 @@ def _cut(lines: Iterable[bytes]) -> Iterator[tuple[int, int, list[bytes]]]:
 async def _take_in(
     ledger: Ledger, standing: Standing, context: WriteContext, chunk: Sequence[bytes], first: int, part: int, raw: bytes
 ) -> Standing:
-    read = await asyncio.to_thread(_read_lines, chunk, first)
+    read = await asyncio.to_thread(_read_lines, chunk, first, context.at)
     for attempt in range(_ATTEMPTS):
         try:
             async with ledger.pool.connection() as connection, connection.transaction():
@@ -223,11 +224,11 @@ async def _write_one(connection: Connection, ledger: Ledger, context: WriteConte
     return int(outcome["changed"])
 
 
-def _read_lines(chunk: Sequence[bytes], first: int) -> list[Line]:
-    return [_read_line(line, number) for number, line in enumerate(chunk, first) if line.strip()]
+def _read_lines(chunk: Sequence[bytes], first: int, at: datetime) -> list[Line]:
+    return [_read_line(line, number, at) for number, line in enumerate(chunk, first) if line.strip()]
 
 
-def _read_line(line: bytes, number: int) -> Line:
+def _read_line(line: bytes, number: int, at: datetime) -> Line:
     try:
         if len(line) > _LINE_LIMIT:
             raise Malformed(f"the line is longer than {_LINE_LIMIT // 1024 // 1024} MB")
@@ -238,7 +239,7 @@ def _read_line(line: bytes, number: int) -> Line:
         if kind == "Bundle" and resource.get("type") in {"transaction", "batch"}:
             return Line(number, bundle=resource)  # the store checks every entry
         found = [one for one in validate(resource) if one.severity in {"error", "fatal"}]
-        if found:
+        if found := found or future_facts(resource, at):
             return Line(number, issues=tuple(found))
         return Line(number, _as_write(kind, resource))
     except HealthBrainError as error:
@@ -282,7 +283,7 @@ async def replay_lines(ledger: Ledger, delivery: int, *, by: str, at: datetime) 
         for part in sorted({row[1] for row in where}):
             content = (await rows.raw(connection, delivery, part)).split(b"\n")
             wanted += [(line, content[line - first]) for line, at_part, first in where if at_part == part]
-        read = [_read_line(content, number) for number, content in wanted]
+        read = [_read_line(content, number, at) for number, content in wanted]
         context = WriteContext(source[1], at, delivery, by)
         await connection.execute(_KEEP, (by, delivery))
         changed, refused = await _write(connection, ledger, context, read)

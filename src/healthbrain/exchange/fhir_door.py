@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from healthbrain.database import Connection
-from healthbrain.errors import Incorrect, Issue
+from healthbrain.errors import Incorrect, Invalid, Issue, operation_outcome
+from healthbrain.exchange.plausible import future_facts
 from healthbrain.exchange.values import Arrival, Interaction
 from healthbrain.fhir import parse
 from healthbrain.store import Observer, Store, Write, WriteContext
@@ -30,6 +31,8 @@ async def write_fhir(
         return await write_bundle(connection, store, _conditional(wanted, body), context, observers, single=True)
     kind = {"POST": "create", "PUT": "update", "DELETE": "delete"}[wanted.method]
     resource = None if kind == "delete" else body
+    if resource is not None and (wrong := future_facts(resource, context.at)):
+        raise Invalid(f"{wrong[0].expression}: {wrong[0].text}", issues=wrong)
     if resource is not None and kind == "create":
         resource = {name: value for name, value in resource.items() if name != "id"}
     write = Write(kind, wanted.type, wanted.id, resource, wanted.if_match)  # type: ignore[arg-type]  # one of the three
@@ -51,8 +54,18 @@ async def write_bundle(
     single: bool = False,
 ) -> dict[str, Any]:
     """Process a Bundle; returns the fields of an Outcome. `single`: its only entry's answer is the response."""
-    response = await store.bundle(connection, bundle, context, observers=observers)
     asked = bundle.get("entry", [])
+    wrong = _implausible(asked, context.at)
+    if wrong and bundle.get("type") != "batch":
+        found = [issue for n in sorted(wrong) for issue in wrong[n]]
+        raise Invalid(f"{found[0].expression}: {found[0].text}", issues=found)
+    if wrong:
+        kept = {**bundle, "entry": [entry for n, entry in enumerate(asked) if n not in wrong]}
+        response = await store.bundle(connection, kept, context, observers=observers)
+        for n in sorted(wrong):
+            response.setdefault("entry", []).insert(n, _refusal(wrong[n]))
+    else:
+        response = await store.bundle(connection, bundle, context, observers=observers)
     answers = [entry.get("response", {}) for entry in response.get("entry", [])]
     changed, refused, issues = 0, 0, []
     for n, (entry, answer) in enumerate(zip(asked, answers, strict=False)):
@@ -71,6 +84,21 @@ async def write_bundle(
         "issues": tuple(issues),
         "message_at": _timestamp(bundle),
     }
+
+
+def _implausible(entries: Any, at: datetime) -> dict[int, list[Issue]]:
+    """The entries whose resource states facts of the future. What isn't shaped like an entry is the store's to refuse."""
+    found = {}
+    for n, entry in enumerate(entries if isinstance(entries, list) else ()):
+        resource = entry.get("resource") if isinstance(entry, dict) else None
+        if isinstance(resource, dict) and (wrong := future_facts(resource, at, f"Bundle.entry[{n}].resource")):
+            found[n] = wrong
+    return found
+
+
+def _refusal(issues: list[Issue]) -> dict[str, Any]:
+    outcome = operation_outcome(Invalid(issues[0].text, issues=issues))
+    return {"response": {"status": "422 Unprocessable Entity", "outcome": outcome}}
 
 
 def _conditional(wanted: Interaction, body: Mapping[str, Any]) -> dict[str, Any]:
