@@ -88,9 +88,10 @@ async def changes(connection: Connection, after: Position = START, limit: int = 
 async def latest(connection: Connection) -> Position:
     """The position after everything that is committed now."""
     _outside_transaction(connection)
-    await _close_batch(connection)
     epoch, pruned = await _epoch(connection)
-    row = await (await connection.execute(SQL["last_batch"])).fetchone()
+    await _close_batch(connection)
+    async with connection.transaction():
+        row = await (await connection.execute(SQL["last_batch"])).fetchone()
     return Position(epoch, row[0], row[1]) if row else Position(epoch, pruned, 0)
 
 
@@ -118,17 +119,15 @@ def _outside_transaction(connection: Connection) -> None:
 async def _epoch(connection: Connection) -> tuple[int, int]:
     """The feed's epoch and how far it is pruned. A database that moved to another server gets a new epoch: transaction
     ids of the old one mean nothing here, so what is in the feed is dropped."""
-    row = await (await connection.execute(SQL["epoch"])).fetchone()
-    if row is None:
-        raise Fault("the change feed has lost its epoch; table change_epoch is empty")
-    epoch, pruned, here = row
-    if not here:
-        async with connection.transaction():
+    async with connection.transaction():
+        row = await (await connection.execute(SQL["epoch"])).fetchone()
+        if row is not None and not row[2]:
             await connection.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
             await connection.execute(SQL["new_epoch"])
-        return await _epoch(connection)
-    await connection.commit()
-    return epoch, pruned
+            row = await (await connection.execute(SQL["epoch"])).fetchone()
+    if row is None:
+        raise Fault("the change feed has lost its epoch; table change_epoch is empty")
+    return row[0], row[1]
 
 
 async def _close_batch(connection: Connection) -> bool:

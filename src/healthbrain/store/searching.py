@@ -61,6 +61,7 @@ async def search(
     question = read_question(parameters)
     index = type_index(type_)
     selection = select(index, question.criteria, scope, strict=strict)
+    _check_includes(index, question.includes)
     total = await _total(connection, selection) if question.only_count or question.total == "accurate" else None
     if question.only_count:
         return Page([], [], None, total)
@@ -285,33 +286,32 @@ async def _included(
     return list(found.values())
 
 
-def _referred(match: Stored, includes: Sequence[Include]) -> list[tuple[str, str]]:
-    index = type_index(match.type)
-    wanted: list[Include] = []
+def _check_includes(index: TypeIndex, includes: Sequence[Include]) -> None:
     for include in includes:
-        if include.source not in {"*", match.type}:
+        name = "_revinclude" if include.reverse else "_include"
+        if include.source == "*" or include.parameter == "*":
+            if include.reverse:
+                raise Unsupported("'_revinclude=*' is not offered; name types and parameters")
             continue
-        parameter = index.parameters.get(include.parameter)
-        if include.parameter != "*" and (parameter is None or parameter.type != "reference"):
-            raise Incorrect(f"'_include': {include.parameter} is not a reference parameter of {match.type}")
-        wanted.append(include)
-    if not wanted:
-        return []
+        if not include.reverse and include.source != index.name:
+            raise Incorrect(f"'_include' begins with the type that is searched: {index.name}")
+        parameter = type_index(include.source).parameters.get(include.parameter)
+        if parameter is None or parameter.type != "reference":
+            raise Incorrect(f"'{name}': {include.parameter} is not a reference parameter of {include.source}")
+
+
+def _referred(match: Stored, includes: Sequence[Include]) -> list[tuple[str, str]]:
     return [
         (reference.type, reference.id)
         for reference in extract(match.resource).references
         if reference.id
-        and any(i.parameter in {"*", reference.param} and i.target in {"", reference.type} for i in wanted)
+        and any(i.parameter in {"*", reference.param} and i.target in {"", reference.type} for i in includes)
     ]
 
 
 async def _referring(connection: Connection, matches: Sequence[Stored], include: Include, scope: Scope) -> list[Stored]:
-    if include.source == "*":
-        raise Unsupported("'_revinclude=*' is not offered; name the types")
     index = type_index(include.source)
-    parameter = index.parameters.get(include.parameter)
-    if parameter is None or parameter.type != "reference":
-        raise Incorrect(f"'_revinclude': {include.parameter} is not a reference parameter of {include.source}")
+    parameter = index.parameters[include.parameter]
     conditions = [Condition(f"r.rtype = {index.number}::smallint and not r.deleted")]
     if matches[0].type == "Patient" and parameter.code in index.patient_params:
         conditions.append(Condition("r.patient = any(%s)", (arrays.int8([keys.patient_key(m.id) for m in matches]),)))

@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
+
 from healthbrain.database import Connection
-from healthbrain.errors import Conflict, Fault, Forbidden, Incorrect, Invalid, Issue, NotFound, PreconditionFailed
+from healthbrain.errors import Busy, Conflict, Fault, Forbidden, Incorrect, Invalid, Issue, NotFound, PreconditionFailed
 from healthbrain.fhir import dump, extract, parse, validate
 from healthbrain.store import arrays, bodies, keys
 from healthbrain.store.rows import Rows, index_rows, text_token
@@ -81,9 +83,12 @@ async def write(
     _check([d for d in drafts if d.write.kind in {"create", "update"}], validated)
     arrays.teach(connection)
     results: dict[int, Written] = {}
-    for wave in _waves(drafts):
-        for draft, written in zip(wave, await _write_wave(connection, wave, context, validated), strict=True):
-            results[id(draft)] = written
+    try:
+        for wave in _waves(drafts):
+            for draft, written in zip(wave, await _write_wave(connection, wave, context, validated), strict=True):
+                results[id(draft)] = written
+    except psycopg.errors.DeadlockDetected:  # both created what the other changes: rare, and one of the two goes on
+        raise Busy("somebody else writes the same resources at this moment; send it again") from None
     done = [results[id(draft)] for draft in drafts]
     for observer in observers:
         await observer(connection, context, done)

@@ -1,0 +1,314 @@
+"""Search: what the oracle does not cover. Chains, includes, texts, uris, paging, errors, plans."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from healthbrain.errors import Incorrect, TooLarge, Unsupported
+from healthbrain.scope import Scope
+from healthbrain.store import Store, Write, patient_key
+from healthbrain.store.question import read_question
+from healthbrain.store.searching import select
+from healthbrain.store.types import type_index
+from tests.engine.store_samples import context, observation, opened, patient, post, put
+
+store = Store()
+pytestmark = pytest.mark.anyio
+
+
+async def found(connection, type_: str, *parameters: tuple[str, str], **options) -> list[str]:
+    page = await store.search(connection, type_, list(parameters), **options)
+    return sorted(one.id for one in page.matches)
+
+
+async def filled(connection) -> None:
+    """Two patients of two organisations, an organisation, an encounter, observations."""
+    who = {"identifier": [{"system": "urn:x", "value": "1", "type": {"coding": [{"system": "urn:t", "code": "MR"}]}}]}
+    org = {"resourceType": "Organization", "id": "org", "name": "夏阳街道社区卫生服务中心"}
+    visit = {
+        "resourceType": "Encounter", "id": "e1", "status": "finished", "class": {"code": "AMB"},
+        "subject": {"reference": "Patient/p1"}, "serviceProvider": {"reference": "Organization/org"},
+        "period": {"start": "2026-02-01T09:00:00Z"},
+    }  # fmt: skip
+    value = observation("p1") | {"id": "o1", "encounter": {"reference": "Encounter/e1"}}
+    value["code"] = {
+        "coding": [{"system": "http://loinc.org", "code": "8480-6", "display": "收缩压"}],
+        "text": "Systolic Blood Pressure",
+    }
+    guardian = {"performer": [{"reference": "Patient/p2"}, {"identifier": {"system": "urn:y", "value": "9"}}]}
+    meta = {"tag": [{"system": "urn:tag", "code": "t"}], "profile": ["http://example.org/profile"], "source": "urn:src"}
+    await store.write(
+        connection,
+        [
+            put(patient("p1", "张三", **who)),
+            put(org),
+            put(visit),
+            put(value),
+            put(observation("p1") | {"id": "o2", **guardian, "meta": meta}),
+        ],
+        context(),
+    )
+    await store.write(
+        connection, [put(patient("p2", "李四")), put(observation("p2", "8462-4") | {"id": "o3"})], context(1, owner=2)
+    )
+
+
+@pytest.mark.parametrize(
+    ("type_", "parameter", "expected"),
+    [
+        ("Observation", ("subject:Patient.name", "张"), ["o1", "o2"]),
+        ("Observation", ("patient.identifier", "urn:x|1"), ["o1", "o2"]),
+        ("Observation", ("encounter.service-provider.name", "夏阳"), ["o1"]),
+        ("Observation", ("encounter:Encounter.subject:Patient.name", "李"), []),
+        ("Observation", ("performer:Patient.name", "李"), ["o2"]),
+        ("Patient", ("_has:Observation:patient:code", "8462-4"), ["p2"]),
+        ("Patient", ("_has:Observation:performer:status", "final"), ["p2"]),
+        ("Encounter", ("_has:Observation:encounter:code", "8480-6"), ["e1"]),
+        ("Organization", ("_has:Encounter:service-provider:_has:Observation:encounter:code", "8480-6"), ["org"]),
+        ("Observation", ("code:text", "systolic bl"), ["o1"]),
+        ("Observation", ("code:text", "收缩"), ["o1"]),
+        ("Patient", ("identifier:of-type", "urn:t|MR|1"), ["p1"]),
+        ("Patient", ("identifier:of-type", "urn:t|SS|1"), []),
+        ("Observation", ("performer:identifier", "urn:y|9"), ["o2"]),
+        ("Observation", ("performer:identifier", "9"), ["o2"]),
+        ("Observation", ("_tag", "urn:tag|t"), ["o2"]),
+        ("Observation", ("_profile", "http://example.org/profile"), ["o2"]),
+        ("Observation", ("_source", "urn:src"), ["o2"]),
+        ("Observation", ("_id", "o1,o3,nothing"), ["o1", "o3"]),
+        ("Observation", ("_lastUpdated", "gt2026-03-01T08:00:30Z"), ["o3"]),
+        ("Observation", ("_lastUpdated", "2026-03-01"), ["o1", "o2", "o3"]),
+        ("Observation", ("date", "ap2026-02-03"), ["o1", "o2", "o3"]),
+    ],
+)  # fmt: skip
+async def test_a_parameter_finds(dsn, type_, parameter, expected):
+    async with opened(dsn) as pool, pool.connection() as connection:
+        await filled(connection)
+        assert await found(connection, type_, parameter) == expected
+
+
+async def test_uris_are_found_below_and_above(dsn):
+    async with opened(dsn) as pool, pool.connection() as connection:
+        for n, url in enumerate(["http://a.org/fhir/vs", "http://a.org/fhir/vs/1", "http://b.org/vs"]):
+            await store.write(
+                connection,
+                [put({"resourceType": "ValueSet", "id": f"v{n}", "status": "active", "url": url})],
+                context(),
+            )
+        assert await found(connection, "ValueSet", ("url", "http://b.org/vs")) == ["v2"]
+        assert await found(connection, "ValueSet", ("url:below", "http://a.org/fhir/")) == ["v0", "v1"]
+        assert await found(connection, "ValueSet", ("url:above", "http://a.org/fhir/vs/1/2")) == ["v0", "v1"]
+
+
+async def test_includes_come_once_and_within_the_scope(dsn):
+    async with opened(dsn) as pool, pool.connection() as connection:
+        await filled(connection)
+        page = await store.search(
+            connection, "Observation", [("_include", "Observation:subject"), ("_include", "Observation:encounter")]
+        )
+        assert sorted(one.id for one in page.included) == ["e1", "p1", "p2"]
+        page = await store.search(connection, "Observation", [("_id", "o1"), ("_include", "*")])
+        assert sorted(one.id for one in page.included) == ["e1", "p1"]
+        page = await store.search(
+            connection,
+            "Patient",
+            [("_id", "p2"), ("_revinclude", "Observation:subject"), ("_revinclude", "Observation:performer")],
+        )
+        assert sorted(one.id for one in page.included) == ["o2", "o3"]
+        mine = Scope(organisations=(), patients=(patient_key("p2"),))
+        page = await store.search(connection, "Patient", [("_revinclude", "Observation:performer")], scope=mine)
+        assert ([one.id for one in page.matches], page.included) == (["p2"], [])
+
+
+async def test_chains_do_not_reach_outside_the_scope(dsn):
+    async with opened(dsn) as pool, pool.connection() as connection:
+        await filled(connection)
+        second = Scope(organisations=(2,), patients=())
+        assert await found(connection, "Observation", ("subject:Patient.name", "张"), scope=second) == []
+        assert await found(connection, "Observation", ("performer:Patient.name", "李"), scope=Scope((1,), ())) == []
+
+
+async def test_everything_of_a_patient_is_the_compartment(dsn):
+    async with opened(dsn) as pool, pool.connection() as connection:
+        await filled(connection)
+        page = await store.everything(connection, "p2", count=2)
+        assert [one.id for one in page.matches] == ["p2", "o2"], "performer puts o2 into the compartment too"
+        rest = await store.everything(connection, "p2", count=2, cursor=page.next)
+        assert [one.id for one in rest.matches] == ["o3"]
+        assert rest.next is None
+
+
+async def test_counts_only_when_asked(dsn):
+    async with opened(dsn) as pool, pool.connection() as connection:
+        await filled(connection)
+        assert (await store.search(connection, "Observation", [])).total is None
+        page = await store.search(connection, "Observation", [("_summary", "count")])
+        assert (page.total, page.matches) == (3, [])
+
+
+async def test_paging_survives_writes_between_pages(dsn):
+    async with opened(dsn) as pool, pool.connection() as connection:
+        for n in range(6):
+            await store.write(
+                connection, [put(observation("p1", at=f"2026-01-0{n + 1}") | {"id": f"o{n}"})], context(n)
+            )
+        asked = [("_sort", "-date"), ("_count", "2")]
+        first = await store.search(connection, "Observation", asked)
+        await store.write(
+            connection,
+            [Write("delete", "Observation", "o4", None), post(observation("p1", at="2026-01-09"))],
+            context(9),
+        )
+        second = await store.search(connection, "Observation", [*asked, ("_cursor", first.next or "")])
+        assert [one.id for one in [*first.matches, *second.matches]] == ["o5", "o4", "o3", "o2"]
+
+
+@pytest.mark.parametrize(
+    ("type_", "parameters", "error"),
+    [
+        ("Patient", [("colour", "red")], Incorrect),
+        ("Nobody", [], Incorrect),
+        ("Observation", [("date", "yesterday")], Incorrect),
+        ("Observation", [("date", "2026-13-01")], Incorrect),
+        ("Observation", [("value-quantity", "many")], Incorrect),
+        ("Observation", [("value-quantity", "5|x")], Incorrect),
+        ("Observation", [("code-value-quantity", "8480-6")], Incorrect),
+        ("Observation", [("subject", "Nobody/1")], Incorrect),
+        ("Observation", [("subject:nonsense", "1")], Incorrect),
+        ("Observation", [("code.name", "x")], Incorrect),
+        ("Observation", [("subject:Patient.colour", "x")], Incorrect),
+        ("Observation", [("code:in", "x")], Unsupported),
+        ("Observation", [("_text", "x")], Unsupported),
+        ("Observation", [("_sort", "value-quantity")], Unsupported),
+        ("Observation", [("_sort", "colour")], Incorrect),
+        ("Observation", [("_count", "-1")], Incorrect),
+        ("Observation", [("_cursor", "abc")], Incorrect),
+        ("Observation", [("_include", "subject")], Incorrect),
+        ("Observation", [("_include", "Observation:code")], Incorrect),
+        ("Observation", [("_include", "Patient:organization")], Incorrect),
+        ("Patient", [("_revinclude", "Observation:code")], Incorrect),
+        ("Patient", [("_revinclude", "*")], Unsupported),
+        ("Observation", [("_include:iterate", "Observation:subject")], Unsupported),
+        ("Patient", [("_has:Observation:code", "x")], Incorrect),
+        ("Patient", [("_has:Observation:code:status", "x")], Incorrect),
+        ("Patient", [("name", "x")] * 51, TooLarge),
+        ("Patient", [("_id", ",".join("x" * 2001))], TooLarge),
+        ("Patient", [("name:missing", "perhaps")], Incorrect),
+    ],
+)  # fmt: skip
+async def test_a_wrong_search_says_what_is_wrong(dsn, type_, parameters, error):
+    async with opened(dsn) as pool, pool.connection() as connection:
+        with pytest.raises(error) as caught:
+            await store.search(connection, type_, parameters)
+        assert type(caught.value) is error
+
+
+async def test_an_unknown_parameter_is_named_with_the_known_ones_or_ignored(dsn):
+    async with opened(dsn) as pool, pool.connection() as connection:
+        with pytest.raises(Incorrect, match=r"'colour' is not a search parameter of Patient; known are .*birthdate"):
+            await store.search(connection, "Patient", [("colour", "red")])
+        assert await found(connection, "Patient", ("colour", "red"), strict=False) == []
+
+
+async def test_values_with_commas_bars_and_percent_signs_are_plain_text(dsn):
+    async with opened(dsn) as pool, pool.connection() as connection:
+        odd = [{"system": "urn:x|y", "value": "a,b$c\\d"}]
+        await store.write(
+            connection, [put(patient("p1", "100%_\\", identifier=odd)), put(patient("p2", "100x"))], context()
+        )
+        assert await found(connection, "Patient", ("identifier", r"urn:x\|y|a\,b\$c\\d")) == ["p1"]
+        assert await found(connection, "Patient", ("name:contains", r"0%_\\")) == ["p1"]
+        assert await found(connection, "Patient", ("name", "100%")) == ["p1"]
+        assert await found(connection, "Patient", ("name", "'; drop table resource; --")) == []
+
+
+# -- plans
+
+HEAVIEST = [
+    ("Patient", [("identifier", "urn:x|17")], {"resource_tokens"}),
+    ("Observation", [("patient", "p3"), ("code", "http://loinc.org|c5"), ("date", "ge2025-01-01")], {"resource_patient"}),
+    ("Observation", [("patient", "p3"), ("code", "c5"), ("_sort", "-date")], {"resource_patient"}),
+    ("Observation", [("subject", "Patient/p3")], {"resource_patient"}),
+    ("Observation", [("encounter", "Encounter/e77")], {"resource_tokens"}),
+    ("Observation", [("identifier", "urn:o|1234,urn:o|1235,urn:o|1236")], {"resource_tokens"}),
+    ("Observation", [("_sort", "-date"), ("_count", "10")], {"resource_at"}),
+    ("Observation", [("_lastUpdated", "gt2026-03-02")], {"resource_updated"}),
+    ("Patient", [("name", "f17")], {"resource_string_value"}),
+    ("Observation", [("subject:Patient.identifier", "urn:x|17")], {"resource_tokens", "resource_patient"}),
+    ("Observation", [("value-quantity", "gt9990")], {"resource_number_high"}),
+    ("Patient", [("_has:Observation:patient:identifier", "urn:o|1234")], {"resource_tokens"}),
+    ("Observation", [("_id", "o1,o2")], {"resource_key"}),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def large(postgres, template):
+    """A database of 100 patients and 10,000 observations, analysed."""
+    import uuid
+
+    import psycopg
+    from psycopg.conninfo import make_conninfo
+
+    name = f"hb_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f'create database "{name}" template "{template}"')
+    yield make_conninfo(postgres, dbname=name)
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f'drop database "{name}" with (force)')
+
+
+async def test_the_heaviest_searches_use_their_index_the_twentieth_time_too(large):
+    """psycopg prepares after a few calls and PostgreSQL then likes generic plans, which walk whole tables: 0.1 ms become
+    200 ms. So every shape is asked often, and then its plan is read."""
+    async with opened(large, size=1) as pool, pool.connection() as connection:
+        people = [put(patient(f"p{n}", f"f{n}", identifier=[{"system": "urn:x", "value": str(n)}])) for n in range(100)]
+        values = [
+            put(
+                observation(f"p{n % 100}", f"c{n % 40}", n, f"202{n % 6}-0{1 + n % 9}-11")
+                | {
+                    "id": f"o{n}",
+                    "identifier": [{"system": "urn:o", "value": str(n)}],
+                    "encounter": {"reference": f"Encounter/e{n % 900}"},
+                }
+            )
+            for n in range(10_000)
+        ]
+        await store.write(connection, people, context(), validated=True)
+        for start in range(0, len(values), 1000):
+            await store.write(connection, values[start : start + 1000], context(start), validated=True)
+        await connection.commit()
+        await connection.set_autocommit(True)
+        await connection.execute("vacuum analyze")
+        for type_, parameters, indexes in HEAVIEST:
+            for _ in range(20):
+                await store.search(connection, type_, parameters)
+            scans = await _scans(connection, type_, parameters)
+            used = {name for _, name in scans if name}
+            assert used & indexes, (parameters, scans)
+            assert not any(kind == "Seq Scan" and name == "resource" for kind, name in scans), (parameters, scans)
+        prepared = await (
+            await connection.execute("select count(*), sum(generic_plans) from pg_prepared_statements")
+        ).fetchone()
+        assert prepared is not None
+        assert prepared[0] > 0, "the statements were prepared"
+        assert prepared[1] == 0, "no plan became generic"
+
+
+async def _scans(connection, type_: str, parameters: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    question = read_question(parameters)
+    selection = select(type_index(type_), question.criteria, Scope(None, None), strict=True)
+    column = "r.at_high" if "date" in question.sort else "r.updated"
+    direction = "desc" if question.descending else "asc"
+    keyed = " and r.at_high is not null" if "date" in question.sort else ""
+    sql = f"explain (format json) select r.body from resource r where {selection.where}{keyed} order by {column} {direction}, r.rid {direction} limit 51"
+    row = await (await connection.execute(sql.encode(), selection.parameters)).fetchone()
+    plan = row[0] if isinstance(row[0], list) else json.loads(row[0])
+    return list(_walk(plan[0]["Plan"]))
+
+
+def _walk(node):
+    if "Scan" in node["Node Type"]:
+        yield node["Node Type"], node.get("Index Name", node.get("Relation Name", ""))
+    for inner in node.get("Plans", []):
+        yield from _walk(inner)
