@@ -149,6 +149,37 @@ async def test_open_types_are_open_to_everybody_signed_in(hb: World, who: str) -
     assert ids((await hb.ask("GET", "Practitioner?_id=prac-1", who)).json(), "Practitioner") == {"prac-1"}
 
 
+@pytest.mark.parametrize("who", SEES)
+async def test_open_types_do_not_bring_closed_ones_along(hb: World, who: str) -> None:
+    seen = SEES[who] or set()
+    contracts = {"contract-a"} if "a-xy" in seen else set()
+    joins = [
+        "Practitioner?_id=prac-1&_revinclude=EpisodeOfCare:care-manager",
+        "Practitioner?_id=prac-1&_revinclude=*",
+    ]
+    for query in joins:
+        answer = await hb.ask("GET", query, who)
+        assert answer.status_code in {200, 400, 501}, query
+        assert ids(answer.json(), "EpisodeOfCare") <= contracts, query
+        entries = [{"request": {"method": method, "url": query}} for method in ("GET", "HEAD")]
+        batch = (
+            await hb.ask("POST", "", who, json={"resourceType": "Bundle", "type": "batch", "entry": entries})
+        ).json()
+        for entry in batch["entry"]:
+            assert ids(entry.get("resource", {}), "EpisodeOfCare") <= contracts, query
+    has = (await hb.ask("GET", "Practitioner?_has:EpisodeOfCare:care-manager:patient=a-xy", who)).json()
+    assert ids(has, "Practitioner") == ({"prac-1"} if contracts else set())
+    mixed = [
+        {"request": {"method": method, "url": url}}
+        for method, url in (("GET", "Practitioner/prac-1"), ("HEAD", "Patient/c-zx"))
+    ]
+    answer = await hb.ask("POST", "", who, json={"resourceType": "Bundle", "type": "batch", "entry": mixed})
+    if answer.status_code == 200:
+        assert answer.json()["entry"][1]["response"]["status"][:3] == ("200" if "c-zx" in seen else "404")
+    else:
+        assert answer.status_code == 403
+
+
 async def test_nobody_without_a_name_sees_anything(hb: World) -> None:
     table = [
         {},

@@ -29,7 +29,6 @@ Reach = Literal[
 # names used beside FHIR types when something that is no resource is decided on
 _OTHER_CLASSES: dict[str, ResourceClass] = {
     "AuditEvent": "audit",
-    "MeasureReport": "indicator",
     "arrival": "arrival",  # deliveries of the exchange: raw messages with their states
     "indicator": "indicator",  # figures on the cockpit
     "administration": "administration",  # accounts, tokens, organisations, sources, settings
@@ -161,7 +160,7 @@ def as_markdown() -> str:
 
 
 _MEANINGS = {
-    "everything": "all resources of the class",
+    "everything": "all resources of the class (what else such a question may bring along is as for clinical)",
     "jurisdiction": "the district (or municipality) of the account with all organisations below it",
     "counts": "the same, as numbers only: nobody can be identified",
     "subtree": "the account's organisation with all below it",
@@ -173,6 +172,6 @@ _MEANINGS = {
     "clinical": "every other resource type",
     "audit": "AuditEvent",
     "arrival": "what sources delivered: raw messages and what became of them",
-    "indicator": "figures and MeasureReport",
+    "indicator": "figures: measures by organisation and town, without persons",
     "administration": "accounts, tokens, organisations, sources, settings",
 }

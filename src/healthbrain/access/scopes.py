@@ -13,7 +13,7 @@ from healthbrain.access.permissions import Reach, reach, resource_class
 from healthbrain.access.tree import Tree, organisations
 from healthbrain.database import Connection
 from healthbrain.errors import Forbidden
-from healthbrain.scope import EVERYTHING, Action, Principal, Scope
+from healthbrain.scope import Action, Principal, Scope
 
 PatientsOf = Callable[[Connection, Sequence[str]], Awaitable[tuple[int, ...]]]
 
@@ -30,11 +30,14 @@ async def decide(
 ) -> Scope:
     """What `principal` may touch when doing `action` on `type` (a FHIR type or a name of permissions.py).
 
+    Resources of OPEN_TYPES are visible in every scope; for them the scope says what else the question may show.
     Raises Forbidden when no row of the table fits.
     """
-    far = permitted(principal, action, type)
+    far: Reach | None = permitted(principal, action, type)
     if far == "everything":
-        return EVERYTHING
+        far = _beside_open_types(principal, action)
+    if far is None:
+        return Scope((), ())
     if far == "self":
         return Scope((), await _patients(connection, (principal.person,), patients_of))
     known = tree or await organisations(connection)
@@ -54,6 +57,16 @@ def permitted(principal: Principal, action: Action, type: str) -> Reach:
     if far is None:
         raise Forbidden(f"the role {principal.role} may not {action} {type} for the purpose {principal.purpose}")
     return far
+
+
+def _beside_open_types(principal: Principal, action: Action) -> Reach | None:
+    """How far a question about open types reaches besides them.
+
+    Readers show open types whatever the scope. The scope says what such a question may bring along (_revinclude, _has):
+    no more than the principal could ask for directly, and nobody's record where only figures are allowed.
+    """
+    far = reach(principal.role, action, "clinical", principal.purpose)
+    return None if far == "counts" else far
 
 
 def _root(tree: Tree, own: int, far: Reach) -> int:

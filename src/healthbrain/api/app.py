@@ -12,7 +12,6 @@ import logging
 import re
 import traceback
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 
 import psycopg
 
@@ -58,20 +57,12 @@ class Fhir:
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
         self._gangway = lending.Gangway()
-        self._gate: Gate | None = None
-        self._since: datetime | None = None
-
-    @property
-    def gate(self) -> Gate:
-        """Access from memory; made at the first request, when the pool is open."""
-        if self._gate is None:
-            self._gate = Gate(lambda: lending.lend(self._platform.pool), identity.patients_of)
-            self._since = self._platform.clock()
-            self._reading = Reading(self._platform, self._gate)
-            self._writing = Writing(self._platform, self._gate)
-            self._audits = Audits(self._platform, self._gate)
-            self._operations = Operations(self._gate)
-        return self._gate
+        self._since = platform.clock()
+        self._gate = Gate(lambda: lending.lend(platform.pool), identity.patients_of)
+        self._reading = Reading(platform, self._gate)
+        self._writing = Writing(platform, self._gate)
+        self._audits = Audits(platform, self._gate)
+        self._operations = Operations()
 
     async def __call__(self, scope: Scope, receive: Receive, send_message: Send) -> None:
         """One request."""
@@ -102,25 +93,24 @@ class Fhir:
             raise Unavailable(text, issues=[Issue("error", "timeout", "", text)]) from None
 
     async def _answer(self, call: Call) -> Answer:
-        gate = self.gate
         check_format(call)
-        if call.segments == ["metadata"] and call.method in _SAFE and self._since:
+        if call.segments == ["metadata"] and call.method in _SAFE:
             return Answer(200, capability.statement(self._platform.definitions, call.base, self._since))
-        await self._authenticate(call, gate)
+        await self._authenticate(call)
         return await self._route(call)()
 
-    async def _authenticate(self, call: Call, gate: Gate) -> None:
+    async def _authenticate(self, call: Call) -> None:
         authorization = call.header(b"authorization")
         if authorization:
             kind, _, token = authorization.partition(" ")
             if kind.lower() != "bearer" or not token:
                 raise Unauthenticated("send Authorization: Bearer and a token")
-            call.principal = await gate.by_token(token.strip(), call.at)
+            call.principal = await self._gate.by_token(token.strip(), call.at)
             return
         cookie = _cookie(call.header(b"cookie"), SESSION_COOKIE)
         if not cookie:
             raise Unauthenticated("sign in, or send Authorization: Bearer and a token")
-        call.principal = await gate.by_cookie(cookie, call.at)
+        call.principal = await self._gate.by_cookie(cookie, call.at)
         if call.method not in _SAFE and not csrf_holds(cookie, call.header(b"x-csrf")):
             raise Forbidden("a change with a session cookie needs the header X-CSRF of that session")
 

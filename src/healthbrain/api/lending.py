@@ -17,7 +17,7 @@ from healthbrain.database import Connection, Pool
 from healthbrain.errors import Busy, Unavailable
 
 WAIT = 5.0  # seconds for a connection
-MOST_INSIDE = 64  # requests of this process that are worked on or wait for a connection
+MOST_INSIDE = 256  # requests of this process that are worked on or wait for a connection
 _ATTEMPTS = 16  # more than a pool has connections: after a restart of the database each of them may be broken
 
 _T = TypeVar("_T")

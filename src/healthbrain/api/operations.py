@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from healthbrain.access import Gate
 from healthbrain.api.answer import Answer, outcome
 from healthbrain.api.call import Call
 from healthbrain.errors import Incorrect, Invalid
@@ -13,9 +12,6 @@ from healthbrain.fhir import dump, parse, validate
 
 class Operations:
     """Operations that touch nothing."""
-
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
 
     async def validate(self, call: Call, type_: str) -> Answer:
         """POST /Type/$validate: always 200 with an OperationOutcome when the body can be read"""

@@ -6,9 +6,13 @@ ledger row and its audit event are one transaction.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
+
+import orjson
 
 from healthbrain import exchange
 from healthbrain.access import Gate, permitted
@@ -25,7 +29,8 @@ from healthbrain.scope import Action, Principal, Scope
 from healthbrain.store import WriteContext, Written, patient_key
 
 _JSON = frozenset({"", "application/fhir+json", "application/json", "text/json", "application/json+fhir"})
-_ACTIONS: dict[str, Action] = {"POST": "write", "PUT": "write", "PATCH": "write", "DELETE": "delete", "GET": "search"}
+_LARGE = 256 * 1024  # bytes; a larger body is read in a thread
+_ACTIONS: dict[str, Action] = {"POST": "write", "PUT": "write", "PATCH": "write", "DELETE": "delete", "GET": "search", "HEAD": "search"}
 
 
 class Writing:
@@ -35,7 +40,6 @@ class Writing:
         self._platform = platform
         self._gate = gate
         self._store = ScopedStore()
-        self._ledger = exchange.Ledger(platform.pool, self._store, (*platform.observers, observe))
         self._sources: dict[int, int] = {}
 
     async def create(self, call: Call, type_: str) -> Answer:
@@ -78,7 +82,7 @@ class Writing:
         self._check_content_type(call)
         raw = await call.body()
         try:
-            sent = parse(raw)
+            sent = await _glance(raw)
         except Malformed as unreadable:
             raise await self._refused(call, raw, unreadable) from None
         kind = sent.get("type")
@@ -106,6 +110,11 @@ class Writing:
                 return await self._store.bundle(connection, sent, context)
 
     # -- what they share
+
+    @cached_property
+    def _ledger(self) -> exchange.Ledger:
+        """The doors' way into the store; made at the first change, when the pool is open."""
+        return exchange.Ledger(self._platform.pool, self._store, (*self._platform.observers, observe))
 
     async def _write(self, call: Call, interaction: Interaction, raw: bytes, scope: Scope) -> Answer:
         witness = Witness(call)
@@ -218,6 +227,18 @@ class Writing:
             raise UnsupportedMedia("bodies are read as application/fhir+json")
         if "charset" in rest.lower() and "utf-8" not in rest.lower():
             raise UnsupportedMedia("FHIR JSON is UTF-8; convert the body")
+
+
+async def _glance(raw: bytes) -> dict[str, Any]:
+    """The bundle, to see what it asks for; its exact reading (every digit, no double names) follows in the ledger.
+
+    Raises Malformed when it is not readable.
+    """
+    try:
+        sent = await asyncio.to_thread(orjson.loads, raw) if len(raw) > _LARGE else orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return parse(raw)
+    return sent if isinstance(sent, dict) else {}
 
 
 def _asked(entries: Any) -> Iterable[tuple[Action, str]]:
