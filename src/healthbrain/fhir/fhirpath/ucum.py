@@ -95,6 +95,8 @@ def unit(code: str) -> Unit:
         found = reader.main()
     except RecursionError:
         raise UnknownUnit("the unit is nested too deep") from None
+    if any(abs(exponent) > _LARGEST_EXPONENT for _, exponent in found.dimension):
+        raise UnknownUnit("an exponent is out of range")
     if reader.at < len(code):
         raise UnknownUnit(f"the unit cannot be read from character {reader.at + 1} on")
     return found
