@@ -35,7 +35,7 @@ from healthbrain.measure.statistics import SMALL, wilson
 from healthbrain.terms import systems
 
 SILENT_AFTER_DAYS = 7  # an institution that delivered nothing for so long is silent (HUB-EX-11)
-_SYSTEMS: dict[str, Constant] = {
+SYSTEMS: dict[str, Constant] = {
     key: value for key, value in vars(systems).items() if key.isupper() and isinstance(value, str)
 }
 
@@ -122,7 +122,7 @@ def compute_all(
     connection = lake.connect(types=types, state=state)
     try:
         _add_deliveries(connection, deliveries)
-        base = Compiler({**_SYSTEMS, "today": today})
+        base = Compiler({**SYSTEMS, "today": today})
         for statement in library_statements(base, library, needed):
             _make(connection, statement)
         coverage = _coverage(connection, today)
