@@ -52,7 +52,7 @@ def _lies_ahead(value: str, at: datetime) -> bool:
     try:
         if "T" not in value:
             parts = [int(part) for part in value.split("-")]
-            return date(*(parts + [1, 1])[:3]) > (at + _SKEW).astimezone(_CHINA).date()
+            return date(*[*parts, 1, 1][:3]) > (at + _SKEW).astimezone(_CHINA).date()
         moment = datetime.fromisoformat(value)
         return moment.tzinfo is not None and moment.astimezone(UTC) > at + _SKEW
     except (ValueError, OverflowError):
