@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import product
-from math import isinf
+from math import isinf, log10
 
 from healthbrain.fhir.values import Composite, DateRange, IndexValues, Number, Reference, Text, Token, Uri
 from healthbrain.store import keys
@@ -16,6 +16,7 @@ from healthbrain.store.types import TypeIndex
 
 COMPARTMENT = 0  # the parameter number under which further patients of a resource are kept
 LONGEST_STRING = 512  # characters of a string that are searchable
+_NEARLY = 1e-3
 
 
 @dataclass(slots=True)
@@ -158,8 +159,19 @@ def bounds(number: Number) -> tuple[float, float]:
         return number.low, number.value
     if isinf(number.high):
         return number.value, number.high
-    steps = number.value / width if (width := number.high - number.low) > 0 else 0.0
-    return (number.value, number.value) if abs(steps - round(steps)) < 0.01 else (number.low, number.high)
+    single = is_multiple_of_power(number.value, number.high - number.low)
+    return (number.value, number.value) if single else (number.low, number.high)
+
+
+def is_multiple_of_power(value: float, width: float) -> bool:
+    """Whether `width` is a power of ten (as nearly as floats tell) and `value` a multiple of it."""
+    if width <= 0:
+        return True
+    power = round(log10(width))
+    if abs(log10(width) - power) > _NEARLY:
+        return False
+    steps = value * 10.0**-power
+    return abs(steps - round(steps)) < _NEARLY * max(1.0, abs(steps) * 1e-9)
 
 
 def _add_composite(rows: Rows, index: TypeIndex, composite: Composite) -> None:
