@@ -15,6 +15,7 @@ from healthbrain.fhir.fhirpath.functions import FUNCTIONS
 from healthbrain.fhir.fhirpath.functions.references import reference_keys
 from healthbrain.fhir.fhirpath.functions.selection import sort
 from healthbrain.fhir.fhirpath.nodes import collection_of, has_plain_text, plain, step
+from healthbrain.fhir.fhirpath.paths import chain
 from healthbrain.fhir.fhirpath.problems import Unanswerable
 from healthbrain.fhir.fhirpath.singletons import boolean, integer, single
 from healthbrain.fhir.fhirpath.syntax import (
@@ -81,30 +82,22 @@ class Compiler:
         raise Unanswerable("asc and desc stand in the arguments of sort() only").at(self.text, node.offset)
 
     def _path(self, node: Member) -> Evaluator:
-        """A chain of members, walked without a call for each."""
-        steps: list[Callable[[Collection], Collection]] = []
+        """A chain of members."""
+        names: list[str] = []
         base: Node | None = node
         while isinstance(base, Member) and base.base is not None:
-            steps.append(step(base.name))
+            names.append(base.name)
             base = base.base
-        steps.reverse()
-        start = _root(base.name) if isinstance(base, Member) else self.evaluator(base) if base is not None else _this
-        if not steps:
+        if isinstance(base, Member) and not _may_be_type(base.name):
+            names.append(base.name)
+            base = None
+        start = _this if base is None else _root(base.name) if isinstance(base, Member) else self.evaluator(base)
+        if not names:
             return start
-        if len(steps) == 1:
-            only = steps[0]
-            return lambda frame: only(start(frame))
-        if len(steps) == 2:
-            first, second = steps
-            return lambda frame: second(first(start(frame)))
-
-        def walk(frame: Frame) -> Collection:
-            items = start(frame)
-            for one in steps:
-                items = one(items)
-            return items
-
-        return walk
+        walk = chain(tuple(reversed(names)))
+        if base is None:
+            return lambda frame: walk(frame.this)
+        return lambda frame: walk(start(frame))
 
     def _special(self, node: Special) -> Evaluator:
         if node.name == "$this":
@@ -311,11 +304,14 @@ def _this(frame: Frame) -> Collection:
     return frame.this
 
 
+def _may_be_type(name: str) -> bool:
+    """Whether a name at the root can be that of a type: R4's have a capital, and its elements have none."""
+    return name[:1].isupper()
+
+
 def _root(name: str) -> Evaluator:
     """A name at the root: the focus itself when it is of that type, else its member."""
     member = step(name)
-    if not name[:1].isupper():
-        return lambda frame: member(frame.this)
 
     def start(frame: Frame) -> Collection:
         items = frame.this

@@ -17,6 +17,8 @@ from healthbrain.fhir.fhirpath.problems import Unanswerable
 from healthbrain.fhir.fhirpath.quantity import Quantity
 from healthbrain.fhir.fhirpath.values import Collection, Item, Long, Node, TypeInfo
 
+Reader = Callable[[dict[str, Any], Collection], None]
+
 UCUM = "http://unitsofmeasure.org"
 CALENDAR_UNITS = "http://hl7.org/fhirpath/CodeSystem/calendar-units"
 _LARGEST_POWER = 300  # of ten; beyond it, writing a number out would take its length in memory
@@ -53,49 +55,75 @@ def plain(item: Item) -> Any:
 @lru_cache(maxsize=4096)
 def step(name: str) -> Callable[[Collection], Collection]:
     """The function that goes from items to their members called `name`."""
-    sibling = "_" + name
+    readers: dict[str, Reader] = {}
 
     def walk(items: Collection) -> Collection:
         found: Collection = []
         for item in items:
             if item.__class__ is not Node:
                 found.extend(_of_system(item, name))
-                continue
-            value, type_ = item.value, item.type
-            if value.__class__ is not dict:
-                found.extend(_of_primitive(item, name))
-                continue
-            table = model.members(type_)
-            if table is None:
-                found.extend(_of_unknown(value, name))
-                continue
-            member = table.get(name)
-            if member is None:
-                if name == "value" and model.is_primitive(type_):
-                    found.extend(_of_unknown(value, name))
-                continue
-            if member.choices is not None:
-                _append_choice(found, value, member.choices)
-                continue
-            child = value.get(name)
-            if member.primitive:
-                extra = value.get(sibling)
-                if extra is not None:
-                    _append_with_extra(found, child, extra, member.type)
-                    continue
-            if child is None:
-                continue
-            if child.__class__ is list:
-                type_ = member.type
-                if type_ == "Resource":
-                    found.extend([_resource(one) for one in child])
-                else:
-                    found.extend([Node(one, type_) for one in child if one is not None])
+            elif item.value.__class__ is dict:
+                read = readers.get(item.type)
+                if read is None:
+                    read = readers[item.type] = reader(item.type, name)
+                read(item.value, found)
             else:
-                found.append(Node(child, member.type) if member.type != "Resource" else _resource(child))
+                found.extend(_of_primitive(item, name))
         return found
 
     return walk
+
+
+@lru_cache(maxsize=16384)
+def reader(type_: str, name: str) -> Reader:
+    """The function that appends the members `name` of a JSON object of a type to a collection."""
+    table = model.members(type_)
+    if table is None or (name == "value" and model.is_primitive(type_)):
+        return lambda value, found: found.extend(_of_unknown(value, name))
+    member = table.get(name)
+    if member is None:
+        return lambda value, found: None
+    if member.choices is not None:
+        choices = member.choices
+        return lambda value, found: _append_choice(found, value, choices)
+    if member.primitive:
+        return _primitive_reader(name, member.type)
+    return _resource_reader(name) if member.type == "Resource" else _element_reader(name, member.type)
+
+
+def _primitive_reader(name: str, type_: str) -> Reader:
+    sibling = "_" + name
+
+    def read(value: dict[str, Any], found: Collection) -> None:
+        child = value.get(name)
+        if sibling in value:
+            _append_with_extra(found, child, value[sibling], type_)
+        elif child.__class__ is list:
+            found.extend([Node(one, type_) for one in child if one is not None])
+        elif child is not None:
+            found.append(Node(child, type_))
+
+    return read
+
+
+def _element_reader(name: str, type_: str) -> Reader:
+    def read(value: dict[str, Any], found: Collection) -> None:
+        child = value.get(name)
+        if child.__class__ is list:
+            found.extend([Node(one, type_) for one in child if one is not None])
+        elif child is not None:
+            found.append(Node(child, type_))
+
+    return read
+
+
+def _resource_reader(name: str) -> Reader:
+    def read(value: dict[str, Any], found: Collection) -> None:
+        child = value.get(name)
+        children = child if child.__class__ is list else [child]
+        found.extend([_resource(one) for one in children if one is not None])
+
+    return read
 
 
 def children(items: Iterable[Item]) -> Collection:
@@ -204,6 +232,8 @@ def _append_with_extra(found: Collection, child: Any, extra: Any, type_: str) ->
             more = extra[place] if place < len(extra) else None
             if one is not None or more is not None:
                 found.append(Node(one, type_, more))
+    elif child.__class__ is list:
+        found.extend([Node(one, type_) for one in child if one is not None])
     elif child is not None or extra:
         found.append(Node(child, type_, extra if extra.__class__ is dict else None))
 
