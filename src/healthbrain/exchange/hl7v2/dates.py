@@ -125,20 +125,17 @@ def read_moment(call: Call, value: Value) -> Moment | None:
     except ValueError as wrong:
         work.issue("error", "value", value.place, f"{wrong}; correct it at the source and send again")
         return None
-    place = value.place.split("[")[0] if value.place.count("[") == 1 else value.place.rsplit("[", 1)[0]
-    if "past" in call.argument and not _allowed(call, place):
-        limit = work.at + _SKEW
-        if found.starts > limit:
-            work.issue(
-                "error", "business-rule", value.place, "lies in the future; correct it at the source and send again"
-            )
-            return None
+    ahead = found.year >= work.at.year and found.starts > work.at + _SKEW
+    if ahead and "past" in call.argument and not _allowed(call, value):
+        work.issue("error", "business-rule", value.place, "lies in the future; correct it at the source and send again")
+        return None
     return found
 
 
-def _allowed(call: Call, place: str) -> bool:
-    segment, _, number = place.partition("-")
-    return f"{segment.split('[')[0]}-{number}" in call.work.structure.future
+def _allowed(call: Call, value: Value) -> bool:
+    """Whether this field may lie in the future in this kind of message."""
+    future = call.work.structure.future
+    return bool(future) and re.sub(r"\[\d+\]", "", value.place) in future
 
 
 def as_date(call: Call) -> Any:

@@ -49,9 +49,20 @@ class Value:
 
     def first(self, number: int) -> str:
         """Text of component `number`, of its first subcomponent when it has several."""
-        component = self.part(number)
-        mark = self.marks.subcomponent
-        return component.part(1).text if mark and mark in component.raw else component.text
+        marks, raw = self.marks, self.raw
+        outer = marks.subcomponent if self.depth else marks.component
+        if self.depth < 2 and outer and outer in raw:
+            pieces = raw.split(outer, number)
+            raw = pieces[number - 1] if number <= len(pieces) else ""
+        elif number > 1:
+            return ""
+        if not raw or raw == NULL:
+            return ""
+        if not self.depth and (inner := marks.subcomponent) and inner in raw:
+            raw = raw.split(inner, 1)[0]
+        if marks.escape and marks.escape in raw:
+            raw = unescape(raw, marks, self.charset)
+        return raw.strip()
 
     def __bool__(self) -> bool:
         return bool(self.raw) and self.raw != NULL
@@ -80,10 +91,10 @@ class Segment:
 
     def values(self, number: int) -> list[Value]:
         """The repetitions of field `number` that hold something."""
-        raw = self.raw(number)
+        raw = self.pieces[number] if number < len(self.pieces) else ""
         if not raw:
             return []
-        place = f"{self.place}-{number}"
+        place = f"{self.name}-{number}" if self.alone else f"{self.name}[{self.occurrence}]-{number}"
         mark = self.marks.repetition
         if not mark or mark not in raw or (self.name == "MSH" and number <= 2):
             return [Value(raw, f"{place}[1]", self.marks, self.charset)] if raw != NULL else []

@@ -191,6 +191,8 @@ def _put(target: dict[str, Any], row: Row, value: Any) -> None:
 
 
 def _at(resource: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    if len(path) == 1:
+        return resource.get(path[0])
     found: Any = resource
     for step in path:
         if not isinstance(found, Mapping):
