@@ -385,6 +385,23 @@ async def test_reads_inside_a_batch_are_answered(hb: World) -> None:
     assert found[0]["resource"]["id"] == found[2]["resource"]["entry"][0]["resource"]["id"] == id_
 
 
+async def test_an_idempotency_key_makes_resending_safe(hb: World) -> None:
+    key = {"idempotency-key": "k-1"}
+    body = {**PATIENT, "identifier": [{"system": "urn:i", "value": "1"}]}
+    entry = {
+        "resource": {**body, "identifier": [{"system": "urn:i", "value": "2"}]},
+        "request": {"method": "POST", "url": "Patient"},
+    }
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [entry]}
+    for path, sent in (("Patient", body), ("", bundle)):
+        first = await hb.ask("POST", path, json=sent, headers=key)
+        again = await hb.ask("POST", path, json=sent, headers=key)
+        other = await hb.ask("POST", path, json={**sent, "language": "zh"}, headers=key)
+        assert (first.status_code // 100, again.status_code, other.status_code) == (2, 200, 409)
+        assert again.json()["issue"][0]["code"] == "duplicate"
+    assert (await hb.ask("GET", "Patient?identifier=urn:i|&_summary=count")).json()["total"] == 2
+
+
 # -- validate, metadata, methods, formats
 
 

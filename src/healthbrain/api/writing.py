@@ -30,7 +30,14 @@ from healthbrain.store import WriteContext, Written, patient_key
 
 _JSON = frozenset({"", "application/fhir+json", "application/json", "text/json", "application/json+fhir"})
 _LARGE = 256 * 1024  # bytes; a larger body is read in a thread
-_ACTIONS: dict[str, Action] = {"POST": "write", "PUT": "write", "PATCH": "write", "DELETE": "delete", "GET": "search", "HEAD": "search"}
+_ACTIONS: dict[str, Action] = {
+    "POST": "write",
+    "PUT": "write",
+    "PATCH": "write",
+    "DELETE": "delete",
+    "GET": "search",
+    "HEAD": "search",
+}
 
 
 class Writing:
@@ -97,7 +104,10 @@ class Writing:
         if actions and all(action == "search" for action, _ in actions):
             response = await self._read_bundle(call, sent, scope, witness)
         else:
-            response = (await self._receive(call, raw, None, scope, witness)).response
+            receipt = await self._receive(call, raw, None, scope, witness)
+            if receipt.state == "duplicate":
+                return _again(receipt)
+            response = receipt.response
         if reads:
             call.trace.patients |= _patients_in(response)
         return Answer(200, dump(response))
@@ -119,6 +129,8 @@ class Writing:
     async def _write(self, call: Call, interaction: Interaction, raw: bytes, scope: Scope) -> Answer:
         witness = Witness(call)
         receipt = await self._receive(call, raw, interaction, scope, witness)
+        if receipt.state == "duplicate":
+            return _again(receipt)
         if not witness.seen:
             return await self._found(call, receipt)
         return self._written(call, interaction, witness.seen[0])
@@ -176,6 +188,7 @@ class Writing:
             raw=raw,
             received_at=call.at,
             content_type=call.header(b"content-type"),
+            control_id=call.header(b"idempotency-key")[:200] or None,
             message_type=interaction.type if interaction else "Bundle",
             interaction=interaction,
             author=call.who.account,
@@ -227,6 +240,12 @@ class Writing:
             raise UnsupportedMedia("bodies are read as application/fhir+json")
         if "charset" in rest.lower() and "utf-8" not in rest.lower():
             raise UnsupportedMedia("FHIR JSON is UTF-8; convert the body")
+
+
+def _again(receipt: Receipt) -> Answer:
+    """The same Idempotency-Key with the same content: acknowledged again, written once."""
+    text = f"taken in before as delivery {receipt.original}; nothing was written again"
+    return Answer(200, dump(outcome("information", "duplicate", text)))
 
 
 async def _glance(raw: bytes) -> dict[str, Any]:
