@@ -63,7 +63,8 @@ def raw_view(said: Language, raw: bytes, door: str, places: Sequence[str]) -> Ra
     text, charset = readable(raw)
     if text is None:
         lines = [Line([Token(row)]) for row in _hexadecimal(raw)]
-        return _cut(said, f"{size} · {said.say(N_('not readable as text; shown as hexadecimal'))}", lines, {})
+        why = said.say(N_("not readable as text; shown as hexadecimal"))
+        return _cut(said, f"{size} · {why}", lines, {})
     note = f"{size} · {charset}"
     if door == "hl7v2" or text.startswith(("MSH", "FHS", "BHS")):
         lines, anchors = _hl7(said, text, places)
@@ -174,9 +175,10 @@ def _segment(said: Language, row: str, separator: str, hits: set[int]) -> list[T
     first = 2 if name in ("MSH", "FHS", "BHS") else 1  # MSH-1 is the separator itself
     for number, field in enumerate(fields, start=first):
         tokens.append(Token(separator, "sep"))
-        if field:
+        if field or number in hits:
             label = names[number - 1][0 if said.chinese else 1] if number <= len(names) else ""
             text = field if len(field) <= _WIDEST else field[:_WIDEST] + "…"
+            text = text or "∅"  # a finding about what is not there
             tokens.append(Token(text, "f hit" if number in hits else "f", f"{name}-{number} {label}".strip()))
     return tokens
 

@@ -17,7 +17,7 @@ import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-from healthbrain import __version__
+from healthbrain import __version__, access
 from healthbrain.web import charts, guard, labels
 from healthbrain.web.assets import Assets
 from healthbrain.web.language import N_, Language, Tag, language
@@ -63,6 +63,17 @@ class Shell:
     toast: Toast | None = None
     refresh: int = 0
     version: str = __version__
+
+    @property
+    def purpose(self) -> str:
+        """The declared purpose of use when it is not the role's usual one."""
+        who = self.visit.principal
+        return "" if who is None or who.purpose == access.default_purpose(who.role) else who.purpose
+
+    @property
+    def usual_purpose(self) -> str:
+        """What the role acts for unless it declares another purpose."""
+        return access.default_purpose(self.visit.who.role)
 
     @property
     def current(self) -> str:

@@ -96,7 +96,7 @@ def _silent(visit: Visit, days: Sequence[DaySummary], linked: bool) -> list[Aler
                 "name": name,
                 "span": said.span(visit.at - last),
             }
-            detail = f"{said.say(N_('Last arrival'))} {said.time(last)}"
+            detail = said.say(N_("last arrival %(time)s")) % {"time": said.time(last)}
             url = f"/arrivals?source={source}" if linked else ""
             found.append(Alert("bad", "alert", text, detail, url, said.say(N_("Look"))))
     return found

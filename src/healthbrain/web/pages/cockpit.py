@@ -58,7 +58,8 @@ async def cockpit(visit: Visit) -> Response:
                 N_("Definition"),
             )
         ]
-        notes = [page.measure_title, page.period, f"{visit.language.say(N_('Data as of'))} {page.as_of}"]
+        as_of = visit.language.say(N_("Data as of"))
+        notes = [page.measure_title, page.period, f"{as_of} {page.as_of}"]
         return csv_response(f"cockpit-{page.measure}.csv", head, rows, notes)
     return show(visit, "cockpit.html", page, crumbs=crumbs(visit, area, page.measure))
 
@@ -155,7 +156,7 @@ async def _page(visit: Visit) -> tuple[CockpitPage, Area, list[list[object]]]:
         places=_place_ranks(said, tree, places, chosen, base, area, target),
         places_title=said.say(N_("Institutions"))
         if area.level == "district"
-        else f"{said.say(N_('Institutions'))} · {area.name}",
+        else " · ".join((said.say(N_("Institutions")), area.name)),
         trend=_trend(said, chosen, area, series, district, base),
         weekly=_weekly(said, weekly),
         alerts=noticed,
@@ -332,7 +333,7 @@ def _trend(
     if district:
         lines.append((said.say(N_("Whole district")), district))
     return figures.trend_chart(
-        said, "trend", f"{figures.title(said, definition)} · {said.say(N_('Trend'))}", definition, lines,
+        said, "trend", " · ".join((figures.title(said, definition), said.say(N_("Trend")))), definition, lines,
         csv=f"/measures/{chosen}?{urlencode({'area': area.code, 'format': 'csv'})}",
     )  # fmt: skip
 

@@ -170,7 +170,8 @@ def banner_view(said: Language, banner: Banner, *, own: bool = False) -> BannerV
     flags += [(one.display, "info", "heart") for one in banner.programmes]
     if banner.differing and not own:
         what = "、".join(said.say(_DIFFERING[one]) for one in banner.differing if one in _DIFFERING)
-        flags.append((f"{said.say(N_('institutions differ on'))} {what}", "warn", "alert"))
+        text = said.say(N_("institutions differ on %(what)s")) % {"what": what}
+        flags.append((text, "warn", "alert"))
     age = "—" if banner.age is None else (f"{banner.age} 岁" if said.chinese else f"{banner.age} y")
     return BannerView(banner.name, said.say(labels.SEX.get(banner.sex, labels.SEX["unknown"])), age, facts, flags)
 
@@ -208,7 +209,7 @@ def problem_line(said: Language, one: Problem) -> FactLine:
 def medicine_line(said: Language, one: Medicine) -> FactLine:
     """A medicine."""
     badge = said.say(N_("in use")) if one.current else said.say(N_("past"))
-    last = f"{said.say(N_('last prescribed'))} {said.short_day(one.last)}" if one.last else ""
+    last = said.say(N_("last prescribed %(day)s")) % {"day": said.short_day(one.last)} if one.last else ""
     return FactLine(
         one.display,
         [" · ".join(part for part in (one.dosage, last) if part)],
