@@ -14,7 +14,7 @@ import pytest
 
 from healthbrain.access import put_organisation
 from healthbrain.database import Pool, open_pool
-from healthbrain.errors import Conflict, Incorrect, NotFound
+from healthbrain.errors import Conflict, HealthBrainError, Incorrect, NotFound
 from healthbrain.exchange import (
     Arrival,
     Filter,
@@ -577,5 +577,59 @@ def test_facts_of_the_future_are_refused_at_the_fhir_door(dsn: str) -> None:
         assert taken.state == "accepted"
         standing = await receive_ndjson(ledger, [json.dumps(late).encode()], sources["files"], name="x", key="x", at=AT)
         assert standing.state == "refused"
+
+    run(dsn, world)
+
+
+def test_what_was_taken_in_stays_taken_in_when_a_replay_fails(dsn: str) -> None:
+    async def world(pool: Pool, ledger: Ledger, _: dict[str, Source]) -> None:
+        number = (await v2(ledger, adt()))[2]
+        assert number is not None
+
+        async def broken(*_: Any) -> None:
+            raise ZeroDivisionError
+
+        receipt = await replay(Ledger(pool, STORE, [broken]), number, by="管理员", at=AT)
+        assert receipt.state in {"failed", "accepted"}
+        again = Ledger(pool, STORE, [link])
+        earlier = AT - timedelta(days=3)
+        async with pool.connection() as c:
+            await c.execute("update source set charset = 'ASCII', facility = 'QP001'")
+        assert (await replay(again, number, by="管理员", at=earlier)).state == "refused"
+        async with pool.connection() as c:
+            row = await delivery(c, number)
+            assert row.state == "accepted"
+            assert "refused" in [one["state"] for one in await attempts(c, number)]
+
+    run(dsn, world)
+
+
+def test_two_sources_cannot_send_under_one_name(dsn: str) -> None:
+    async def world(pool: Pool, _: Ledger, sources: dict[str, Source]) -> None:
+        async with pool.connection() as c:
+            with pytest.raises(Conflict, match="MSH-4"):
+                await put_source(
+                    c,
+                    code="second",
+                    name="x",
+                    organisation=sources["his"].organisation,
+                    door="hl7v2",
+                    facility="QP001",
+                    at=AT,
+                )
+            assert await source_for_mllp(c, "", "QP001") == sources["his"]
+            for wrong in ({"door": "fax"}, {"charset": "KLINGON"}, {"code_set": "none"}):
+                with pytest.raises(HealthBrainError):
+                    await put_source(
+                        c,
+                        **{
+                            "code": "w",
+                            "name": "w",
+                            "organisation": sources["his"].organisation,
+                            "door": "hl7v2",
+                            "at": AT,
+                            **wrong,
+                        },
+                    )
 
     run(dsn, world)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +16,7 @@ from healthbrain.access import put_organisation
 from healthbrain.database import Connection, Pool, open_pool
 from healthbrain.errors import Conflict, Incorrect
 from healthbrain.identity import explain, find, link, patient_ids, patients_of, person_of, relink, resolve, undo, unlink
+from healthbrain.identity.grouping import Record, Ruling, group
 from healthbrain.identity.numbers import check_digit
 from healthbrain.store import Store, Write, WriteContext, patient_key
 from healthbrain.terms import systems
@@ -292,5 +295,84 @@ def test_a_thousand_patients_take_a_handful_of_statements(dsn: str) -> None:
             await link(c, WriteContext(1, AT), written)
             assert seen < 20
             assert len(await partition(c)) == 500
+
+    run(dsn, scenario)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_step_by_step_and_from_scratch_always_agree_and_undoing_everything_restores(dsn: str, seed: int) -> None:
+    """The oracle: all records of the database in one pure grouping, with the decisions that stand."""
+    rng = random.Random(seed)
+    names = [f"r{n}" for n in range(9)]
+
+    def some(id_: str) -> dict[str, Any]:
+        number = card(rng.choice([121, 143, 165])) if rng.random() < 0.5 else ""
+        insurance = rng.choice(["SH20398471", "SH77777123"]) if rng.random() < 0.5 else ""
+        more = (
+            {"link": [{"other": {"reference": f"Patient/{rng.choice(names)}"}, "type": "replaced-by"}]}
+            if rng.random() < 0.15
+            else {}
+        )
+        return patient(id_, number=number, insurance=insurance, **more)
+
+    async def expected(c: Connection, decided: bool = True) -> set[frozenset[int]]:
+        rows = await (
+            await c.execute(
+                "select l.patient, l.owner, l.replaced_by, array_agg(i.key) filter (where i.usable and i.kind = 'id-card'),"
+                " array_agg(i.key) filter (where i.usable and i.kind = 'insurance')"
+                " from person_link l left join person_identifier i using (patient) where not l.deleted group by 1, 2, 3"
+            )
+        ).fetchall()
+        records = [
+            Record(p, frozenset(cards or ()), frozenset(ins or ()), owner, by) for p, owner, by, cards, ins in rows
+        ]
+        rulings = await (
+            await c.execute("select one, other, same, event from link_verdict where withdrawn_by is null")
+        ).fetchall()
+        return set(group(records, [Ruling(*row) for row in rulings] if decided else []).blocks)
+
+    async def actual(c: Connection) -> set[frozenset[int]]:
+        return {frozenset(patient_key(one) for one in block) for block in await partition(c)}
+
+    async def scenario(pool: Pool) -> None:
+        decisions: list[int] = []
+        async with pool.connection() as c:
+            for _ in range(45):
+                what = rng.random()
+                known = sorted(await persons(c))
+                with suppress(Conflict):
+                    if what < 0.6 or len(known) < 3:
+                        await write(c, *(some(one) for one in rng.sample(names, rng.choice([1, 1, 3]))))
+                    elif what < 0.68:
+                        await STORE.write(
+                            c,
+                            [Write("delete", "Patient", rng.choice(known), None)],
+                            WriteContext(1, AT),
+                            observers=[link],
+                        )
+                    elif what < 0.8:
+                        decisions.append(await unlink(c, patient_key(rng.choice(known)), who="w", reason="r", at=AT))
+                    elif what < 0.92:
+                        target = (await persons(c))[rng.choice(known)]
+                        decisions.append(
+                            await relink(c, patient_key(rng.choice(known)), target, who="w", reason="r", at=AT)
+                        )
+                    elif decisions:
+                        await undo(c, decisions.pop(rng.randrange(len(decisions))), who="w", reason="r", at=AT)
+                assert await actual(c) == await expected(c)
+            await write(c, *(some(one) for one in names))
+            rng.shuffle(decisions)
+            for decision in decisions:
+                await undo(c, decision, who="w", reason="r", at=AT)
+            assert await actual(c) == await expected(c, decided=False)
+            current = set((await persons(c)).values())
+            everyone = [row[0] for row in await (await c.execute("select id from person")).fetchall()]
+            assert set((await resolve(c, everyone)).keys()) == set(everyone)
+            events = await (
+                await c.execute(
+                    "select patient, to_person from link_event where kind <> 'manual' or from_person <> to_person order by id"
+                )
+            ).fetchall()
+            assert {dict(events).get(key) for key in map(patient_key, names)} <= current | {None}
 
     run(dsn, scenario)

@@ -80,6 +80,10 @@ async def filled(connection) -> None:
         ("Observation", ("_lastUpdated", "gt2026-03-01T08:00:30Z"), ["o3"]),
         ("Observation", ("_lastUpdated", "2026-03-01"), ["o1", "o2", "o3"]),
         ("Observation", ("date", "ap2026-02-03"), ["o1", "o2", "o3"]),
+        ("Observation", ("date", "ap1980"), []),
+        ("Observation", ("_lastUpdated", "ap2026-03-01"), ["o1", "o2", "o3"]),
+        ("Encounter", ("date", "ap2026-02-01"), ["e1"]),
+        ("Observation", ("value-quantity", "ap125"), ["o1", "o2", "o3"]),
     ],
 )  # fmt: skip
 async def test_a_parameter_finds(dsn, type_, parameter, expected):

@@ -3,7 +3,8 @@
 What is a column: every element of the type with its R4 type, nested elements as structs, repeated ones as lists,
 each choice (`value[x]`) under its JSON name (`valueQuantity`). What stays JSON text: contained resources, extensions
 (kept down to the second level, where they carry meaning: Patient.extension, Patient.address.extension), an element
-that nests in itself (Questionnaire.item.item), and whole resources inside others. Ids of inner elements and
+that nests in itself (Questionnaire.item.item), the complex alternatives of an element of any type (Task.input.value), and
+whole resources inside others. Ids of inner elements and
 extensions of primitives have no column. Nothing is lost by that, because every row also keeps the resource as it was
 written, byte for byte, in `_body`: decimals there have their digits (72.50), while the decimal columns are doubles.
 Measured choice: docs/decisions/0020-lake-shape.md.
@@ -35,6 +36,9 @@ _KINDS: dict[str, Kind] = {
     "decimal": "decimal",
 }
 _EXTENSION_LEVELS = 2  # extensions of the resource and of its direct elements are columns
+_OPEN = (
+    20  # an element that may be of any type (Task.input.value) has more alternatives; its complex ones are JSON text
+)
 _OPAQUE = frozenset({"Resource", "Extension", "ElementDefinition"})  # whole things inside others: JSON text
 
 
@@ -64,6 +68,11 @@ def structure(fields: Sequence[Field]) -> dict[str, Any]:
     return {field.name: _shape(field) for field in fields}
 
 
+def leaves(fields: Sequence[Field]) -> int:
+    """How many columns Parquet makes of the fields."""
+    return sum(leaves(field.fields) if field.kind == "struct" else 1 for field in fields)
+
+
 def _shape(field: Field) -> Any:
     shape: Any = structure(field.fields) if field.kind == "struct" else _SQL[field.kind]
     return [shape] if field.many else shape
@@ -78,7 +87,11 @@ def _fields(path: str, above: tuple[str, ...]) -> list[Field]:
                 continue
             if choice.code == "Extension" and level > _EXTENSION_LEVELS:
                 continue
-            found.append(_field(name, choice.code, element.repeats, above))
+            opaque = len(element.types) > _OPEN and not choice.code[0].islower()
+            if opaque:
+                found.append(Field(name, "json", element.repeats, choice.code))
+            else:
+                found.append(_field(name, choice.code, element.repeats, above))
     return [field for field in found if field.kind != "struct" or field.fields]
 
 

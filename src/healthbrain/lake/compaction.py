@@ -19,7 +19,7 @@ import duckdb
 
 from healthbrain.lake import engine, manifest
 from healthbrain.lake.manifest import Manifest, Part
-from healthbrain.lake.parts import copy_to, part_of
+from healthbrain.lake.parts import copy_to, part_of, row_group
 from healthbrain.lake.reader import all_rows, current_rows
 
 _TOGETHER = 8  # parts of one level that are merged into one of the next
@@ -101,5 +101,5 @@ def _merge_dead(connection: duckdb.DuckDBPyConnection, folder: Path, state: Mani
 
 def _write(connection: duckdb.DuckDBPyConnection, folder: Path, type_: str, query: str, level: int) -> Part:
     file = f"parts/{type_}/{uuid.uuid4().hex}.parquet"
-    copy_to(connection, query, folder / file)
+    copy_to(connection, query, folder / file, row_group(type_))
     return part_of(connection, folder, file, level)

@@ -19,7 +19,7 @@ import duckdb
 import orjson
 
 from healthbrain.errors import Fault
-from healthbrain.lake.columns import fields_of, structure
+from healthbrain.lake.columns import fields_of, leaves, structure
 from healthbrain.lake.engine import literal
 from healthbrain.lake.manifest import Part, sync_file
 
@@ -51,7 +51,9 @@ TABLES: dict[str, dict[str, str]] = {
 }
 _SEPARATOR = b"\x1f"
 _LINE = 2 * 1024 * 1024  # lines are mostly far shorter; longer ones make the reader's buffer grow
-_ROW_GROUP = 8_192  # a row group of 500 columns is kept uncompressed in memory: about 8 kB a row and thread
+# A row group is kept uncompressed in memory while it is written, some 16 bytes a column and row, per thread.
+_CELLS = 4_000_000
+_ROWS = (2_048, 40_960)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ def _line(row: Row) -> bytes:
 def write_part(connection: duckdb.DuckDBPyConnection, folder: Path, type_: str, spool: Spool) -> Part:
     """A part of the spooled rows of `type_`, on the disk for good."""
     file = f"parts/{type_}/{uuid.uuid4().hex}.parquet"
-    copy_to(connection, _typed(type_, spool.path(type_), spool.longest[type_]), folder / file)
+    copy_to(connection, _typed(type_, spool.path(type_), spool.longest[type_]), folder / file, row_group(type_))
     return Part(file, spool.rows[type_], (folder / file).stat().st_size)
 
 
@@ -182,10 +184,16 @@ def _typed(type_: str, path: Path, longest: int) -> str:
     return f"select {', '.join(OWN)}, {BODY}, unnest(typed) from (select *, from_json({BODY}, {shape}) as typed from {source})"
 
 
-def copy_to(connection: duckdb.DuckDBPyConnection, query: str, target: Path) -> None:
-    """The rows of `query` as a Parquet file, on the disk for good."""
+def row_group(type_: str) -> int:
+    """How many rows of a type stand together in a Parquet file: fewer where there are many columns."""
+    rows = _CELLS // leaves(fields_of(type_)) // _ROWS[0] * _ROWS[0]
+    return max(_ROWS[0], min(_ROWS[1], rows))
+
+
+def copy_to(connection: duckdb.DuckDBPyConnection, query: str, target: Path, rows: int = _ROWS[1]) -> None:
+    """The rows of `query` as a Parquet file, on the disk for good; `rows` stand together in a row group."""
     target.parent.mkdir(parents=True, exist_ok=True)
     connection.execute(
-        f"copy ({query}) to {literal(str(target))} (format parquet, compression zstd, row_group_size {_ROW_GROUP})"
+        f"copy ({query}) to {literal(str(target))} (format parquet, compression zstd, row_group_size {rows})"
     )
     sync_file(target)

@@ -51,7 +51,7 @@ class Lake:
         return None if seen is None else at - seen
 
     def connect(
-        self, *, types: Iterable[str] = (), state: Manifest | None = None, memory: str = "1GB", threads: int = 2
+        self, *, types: Iterable[str] = (), state: Manifest | None = None, memory: str = engine.MEMORY, threads: int = 2
     ) -> duckdb.DuckDBPyConnection:
         """A connection with a view of the current rows per resource type, and one of all versions (`Patient_all`).
 

@@ -118,14 +118,14 @@ def _children(items: list[Any], key: str) -> list[Any]:
 
 
 def _call(node: Call, row: Row) -> list[Any]:
-    if node.of is None:
+    if node.of is None and node.name != "extension":
         return _free(node, row)
     if node.name == "ofType":
         source, wanted = node.of, node.arguments[0]
         assert isinstance(source, Member)  # noqa: S101  # `sql` has refused anything else
         assert isinstance(wanted, Member)  # noqa: S101
         return evaluate(Member(source.of, source.name + wanted.name[0].upper() + wanted.name[1:]), row)
-    items = evaluate(node.of, row)
+    items = [row.item] if node.of is None else evaluate(node.of, row)
     if node.name in {"where", "exists"}:
         if node.arguments:
             items = [one for one in items if single(node.arguments[0], Row(one, row.constants, {})) is True]

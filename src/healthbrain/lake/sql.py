@@ -183,6 +183,8 @@ def _list(value: Value) -> Value:
 
 
 def _single(value: Value) -> Value:
+    if value.many and value.kind == "json":  # JSON does not say what repeats
+        return replace(value, sql=f"{value.sql}[1]", many=False)
     if value.many:
         raise Incorrect("a single value is needed here; say which by first() or where()")
     return value
@@ -200,13 +202,19 @@ def _text(value: Value) -> str:
 def _call(node: Call, scope: Scope) -> Value:
     if node.name == "ofType":
         return _of_type(node, scope)
+    if node.name == "extension":
+        items = (
+            _named("extension", scope) if node.of is None else _step(compile_expression(node.of, scope), "extension")
+        )
+        url = compile_expression(node.arguments[0], scope)
+        return replace(items, sql=f"list_filter({items.sql}, lambda x: (x ->> '$.url') = {url.sql})")
     if node.of is None:
         return _free(node, scope)
     value = compile_expression(node.of, scope)
     if node.name in {"where", "exists"} and node.arguments:
         value = _filtered(value, node.arguments[0], scope)
         return value if node.name == "where" else _exists(value)
-    if node.name in {"startsWith", "substring", "extension", "getReferenceKey", "contains"}:
+    if node.name in {"startsWith", "substring", "getReferenceKey", "contains"}:
         return _with_arguments(value, node, scope)
     return _plain(value, node.name)
 
@@ -256,9 +264,6 @@ def _with_arguments(value: Value, node: Call, scope: Scope) -> Value:
         wanted = node.arguments[0] if node.arguments else None
         return _reference_key(value, wanted.name if isinstance(wanted, Member) else "[A-Za-z]+")
     arguments = [compile_expression(argument, scope) for argument in node.arguments]
-    if node.name == "extension":
-        items = _step(value, "extension")
-        return replace(items, sql=f"list_filter({items.sql}, lambda x: (x ->> '$.url') = {arguments[0].sql})")
     text = _text(_single(value))
     if node.name == "startsWith":
         return Value(f"starts_with({text}, {_text(arguments[0])})", "boolean")
