@@ -293,6 +293,11 @@ def test_variables_defined_on_a_path_end_with_it() -> None:
     assert evaluate("name.select(defineVariable('n', family).select(given & %n))", PATIENT) == ["伟张"]
     with pytest.raises(Unanswerable, match="%n"):
         evaluate("defineVariable('n').id.exists() and %n.exists()", PATIENT)
+    with pytest.raises(Unanswerable, match="%n"):
+        evaluate("defineVariable('n').id = %n.id", PATIENT)
+    assert evaluate("defineVariable('n', 5).name.where(%n = 5).given[0].select($this & %n.toString())", PATIENT) == [
+        "伟5"
+    ]
 
 
 def test_htmlchecks_follow_the_narrative_rules() -> None:

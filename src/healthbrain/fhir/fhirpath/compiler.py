@@ -56,7 +56,12 @@ class Compiler:
         self.published = published
 
     def evaluator(self, node: Node) -> Evaluator:
-        """The function that evaluates a node."""
+        """The function that evaluates a node; variables that its path defines end with it."""
+        found = self._open(node)
+        return _restoring(found) if _defines(node) else found
+
+    def _open(self, node: Node) -> Evaluator:
+        """The function that evaluates a node, the variables it defines left for the next step of the path."""
         match node:
             case Literal(value):
                 constant = [value]
@@ -91,7 +96,7 @@ class Compiler:
         if isinstance(base, Member) and not _may_be_type(base.name):
             names.append(base.name)
             base = None
-        start = _this if base is None else _root(base.name) if isinstance(base, Member) else self.evaluator(base)
+        start = _this if base is None else _root(base.name) if isinstance(base, Member) else self._open(base)
         if not names:
             return start
         walk = chain(tuple(reversed(names)))
@@ -140,7 +145,7 @@ class Compiler:
         return look_up
 
     def _index(self, node: Index) -> Evaluator:
-        base, index = self.evaluator(node.base), self.evaluator(node.index)
+        base, index = self._open(node.base), self.evaluator(node.index)
         if isinstance(node.index, Literal) and type(node.index.value) is int:
             place = node.index.value
             return lambda frame: base(frame)[place : place + 1]
@@ -214,7 +219,7 @@ class Compiler:
         return self._guarded(operand, None, lambda items, _: apply(items), offset)
 
     def _call(self, node: Call) -> Evaluator:
-        base = _this if node.base is None else self.evaluator(node.base)
+        base = _this if node.base is None else self._open(node.base)
         if node.name in ("is", "as", "ofType"):
             return self._type_test(base, node.name, self._type_argument(node), node.offset)
         if node.name == "getReferenceKey":
@@ -230,9 +235,8 @@ class Compiler:
                 self.text, node.offset
             )
         arguments = tuple(self.evaluator(argument) for argument in node.arguments)
-        called = self._scoped(base, function.call, arguments, node.offset) if function.scoped else None
-        called = called or self._plain(base, function.call, arguments, node.offset)
-        return called if node.name == "defineVariable" or not _defines(node.base) else _restoring(called)
+        compose = self._scoped if function.scoped else self._plain
+        return compose(base, function.call, arguments, node.offset)
 
     def _type_argument(self, node: Call) -> tuple[str, ...]:
         if len(node.arguments) == 1:
