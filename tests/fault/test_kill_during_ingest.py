@@ -39,6 +39,8 @@ class Ingest:
                 sender = sender or Sender(self.platform.mllp_port, timeout=10)
                 code = acknowledgment(sender.send(admission(control_id, lane * 100_000 + number)))
             except OSError:
+                if sender:
+                    sender.close()
                 sender = None
                 time.sleep(0.05)
                 continue
@@ -49,7 +51,9 @@ class Ingest:
                 time.sleep(0.05)
             else:
                 self.refused.append(control_id)
-                return
+                break
+        if sender:
+            sender.close()
 
     def send_bundles(self, lane: int) -> None:
         number = 0

@@ -110,10 +110,11 @@ class Embedded:
         # A half-made cluster of an interrupted first start is useless: make it aside, then move it into place.
         fresh = self.folder.with_name(self.folder.name + ".new")
         shutil.rmtree(fresh, ignore_errors=True)
-        command = [
-            str(binaries() / "initdb"), "-D", str(fresh), "-U", "hb", "--auth=trust", "-E", "UTF8",
-            "--locale=C.UTF-8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8",
-        ]  # fmt: skip
+        command = [str(binaries() / "initdb"), "-D", str(fresh), "-U", "hb", "--auth=trust", "-E", "UTF8"]
+        # `C` would do for speed, but trigrams of Chinese text need to know what a letter is
+        command += ["--locale=C.UTF-8"]
+        if _major_version() >= 17:
+            command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         done = subprocess.run([*_as_plain_user(), *command], capture_output=True, text=True, check=False)
         if done.returncode:
             raise Unavailable(f"the embedded database could not be created: {done.stderr.strip()[-500:]}")
@@ -186,6 +187,12 @@ class Embedded:
         with contextlib.suppress(OSError):
             return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-8:])
         return "(no log)"
+
+
+def _major_version() -> int:
+    shown = subprocess.run([str(binaries() / "postgres"), "--version"], capture_output=True, text=True, check=False)
+    digits = "".join(c if c.isdigit() else " " for c in shown.stdout).split()
+    return int(digits[0]) if digits else 0
 
 
 def _default_config() -> dict[str, str]:
