@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 
 from healthbrain.errors import Incorrect, Unsupported
@@ -34,14 +33,6 @@ class Condition:
 
 
 NEVER = Condition("false")
-
-
-@dataclass(frozen=True, slots=True)
-class Asker:
-    """What conditions depend on beside the question: the row's alias, the time now."""
-
-    alias: str
-    at: datetime
 
 
 def any_of(conditions: Sequence[Condition]) -> Condition:
@@ -74,38 +65,38 @@ def lacks_all(alias: str, tokens: Sequence[int]) -> Condition:
     return Condition(f"not {alias}.tokens && %s", (arrays.int8(tokens),))
 
 
-def condition(index: TypeIndex, criterion: Criterion, asker: Asker) -> Condition:
+def condition(index: TypeIndex, criterion: Criterion, alias: str) -> Condition:
     """The condition of an unchained parameter that this type has."""
     name, modifier, values = criterion.name, criterion.modifier, criterion.values
     if name == "_id":
         _no_modifier(criterion, "_id")
         return Condition(
-            f"{asker.alias}.key = any(%s)", (arrays.uuid([keys.resource_key(index.name, unescape(v)) for v in values]),)
+            f"{alias}.key = any(%s)", (arrays.uuid([keys.resource_key(index.name, unescape(v)) for v in values]),)
         )
     if name == "_lastUpdated":
         _no_modifier(criterion, "_lastUpdated")
-        return any_of([_updated(asker, moment(v, f"'{criterion.written}'")) for v in values])
+        return any_of([_updated(alias, moment(v, f"'{criterion.written}'")) for v in values])
     if union := UNIONS.get((index.name, name)):
-        parts = [condition(index, _renamed(criterion, part), asker) for part in union]
+        parts = [condition(index, _renamed(criterion, part), alias) for part in union]
         return all_of(parts) if modifier == "not" or (modifier, values) == ("missing", ("true",)) else any_of(parts)
     parameter = index.parameters[name]
     if modifier == "missing":
-        return _missing(index, parameter, criterion, asker)
-    return _KINDS[parameter.type](index, parameter, criterion, asker)
+        return _missing(index, parameter, criterion, alias)
+    return _KINDS[parameter.type](index, parameter, criterion, alias)
 
 
 def _renamed(criterion: Criterion, name: str) -> Criterion:
     return Criterion(criterion.written, name, criterion.modifier, criterion.chain, criterion.values)
 
 
-def _missing(index: TypeIndex, parameter: SearchParameter, criterion: Criterion, asker: Asker) -> Condition:
+def _missing(index: TypeIndex, parameter: SearchParameter, criterion: Criterion, alias: str) -> Condition:
     if criterion.values not in {("true",), ("false",)}:
         raise Incorrect(f"'{criterion.written}' is true or false")
     if conjunction := CONJUNCTIONS.get((index.name, parameter.code)):
-        present = all_of([holds_any(asker.alias, [keys.number(keys.present(index.numbers[c]))]) for c in conjunction])
+        present = all_of([holds_any(alias, [keys.number(keys.present(index.numbers[c]))]) for c in conjunction])
         return present if criterion.values == ("false",) else negated(present)
     token = [keys.number(keys.present(parameter.number))]
-    return holds_any(asker.alias, token) if criterion.values == ("false",) else lacks_all(asker.alias, token)
+    return holds_any(alias, token) if criterion.values == ("false",) else lacks_all(alias, token)
 
 
 def _no_modifier(criterion: Criterion, kind: str) -> None:
@@ -116,10 +107,10 @@ def _no_modifier(criterion: Criterion, kind: str) -> None:
 # -- token
 
 
-def _token(index: TypeIndex, parameter: SearchParameter, criterion: Criterion, asker: Asker) -> Condition:
-    modifier, alias = criterion.modifier, asker.alias
+def _token(index: TypeIndex, parameter: SearchParameter, criterion: Criterion, alias: str) -> Condition:
+    modifier = criterion.modifier
     if modifier == "text":
-        return _token_text(parameter, criterion, asker)
+        return _token_text(parameter, criterion, alias)
     if modifier == "of-type":
         return holds_any(alias, [_of_type(parameter, value, criterion) for value in criterion.values])
     if modifier not in {"", "not"}:
@@ -156,12 +147,12 @@ def _of_type(parameter: SearchParameter, value: str, criterion: Criterion) -> in
     return keys.number(keys.form(parameter.number, "type", "|".join(parts)))
 
 
-def _token_text(parameter: SearchParameter, criterion: Criterion, asker: Asker) -> Condition:
+def _token_text(parameter: SearchParameter, criterion: Criterion, alias: str) -> Condition:
     """Texts are few and repeat: find those that begin so in the list of texts, then the rows that hold them."""
     starts = [_prefix("t.value", fold(unescape(value)), criterion) for value in criterion.values]
     any_start = any_of(starts)
     return Condition(
-        f"{asker.alias}.tokens && array(select t.token from concept_text t where t.param = %s and {any_start.sql})",
+        f"{alias}.tokens && array(select t.token from concept_text t where t.param = %s and {any_start.sql})",
         (parameter.number, *any_start.parameters),
     )
 
@@ -169,10 +160,10 @@ def _token_text(parameter: SearchParameter, criterion: Criterion, asker: Asker) 
 # -- reference
 
 
-def _reference(index: TypeIndex, parameter: SearchParameter, criterion: Criterion, asker: Asker) -> Condition:
+def _reference(index: TypeIndex, parameter: SearchParameter, criterion: Criterion, alias: str) -> Condition:
     modifier = criterion.modifier
     if modifier == "identifier":
-        return holds_any(asker.alias, [_identifier(parameter, value) for value in criterion.values])
+        return holds_any(alias, [_identifier(parameter, value) for value in criterion.values])
     if modifier and modifier not in definitions().types:
         raise Incorrect(
             f"'{criterion.written}': a reference takes a resource type, :identifier or :missing, not ':{modifier}'"
@@ -187,9 +178,9 @@ def _reference(index: TypeIndex, parameter: SearchParameter, criterion: Criterio
                 tokens.append(keys.number(keys.referred(parameter.number, type_, id_)))
             else:
                 tokens.append(keys.number(keys.form(parameter.number, "uri", id_)))
-    found = [Condition(f"{asker.alias}.patient = any(%s)", (arrays.int8(patients),))] if patients else []
+    found = [Condition(f"{alias}.patient = any(%s)", (arrays.int8(patients),))] if patients else []
     if tokens:
-        found.append(holds_any(asker.alias, tokens))
+        found.append(holds_any(alias, tokens))
     return any_of(found) if found else NEVER
 
 
@@ -224,27 +215,27 @@ def _identifier(parameter: SearchParameter, value: str) -> int:
 # -- string and uri
 
 
-def _string(index: TypeIndex, parameter: SearchParameter, criterion: Criterion, asker: Asker) -> Condition:
+def _string(index: TypeIndex, parameter: SearchParameter, criterion: Criterion, alias: str) -> Condition:
     values = [unescape(value) for value in criterion.values]
     if criterion.modifier == "exact":
-        return holds_any(asker.alias, [keys.number(keys.form(parameter.number, "exact", value)) for value in values])
+        return holds_any(alias, [keys.number(keys.form(parameter.number, "exact", value)) for value in values])
     if criterion.modifier == "contains":
-        return any_of([_side("string", parameter.number, _inside(fold(v), criterion), asker) for v in values])
+        return any_of([_side("string", parameter.number, _inside(fold(v), criterion), alias) for v in values])
     _only("string", criterion, "exact, :contains")
-    return any_of([_side("string", parameter.number, _prefix("s.value", fold(v), criterion), asker) for v in values])
+    return any_of([_side("string", parameter.number, _prefix("s.value", fold(v), criterion), alias) for v in values])
 
 
-def _uri(index: TypeIndex, parameter: SearchParameter, criterion: Criterion, asker: Asker) -> Condition:
+def _uri(index: TypeIndex, parameter: SearchParameter, criterion: Criterion, alias: str) -> Condition:
     values = [unescape(value) for value in criterion.values]
     if criterion.modifier == "above":
         values = [start for value in values for start in _beginnings(value)]
     elif criterion.modifier == "below":
         if parameter.code.startswith("_"):
             raise Unsupported(f"'{criterion.written}': ':below' is not offered for {parameter.code}")
-        return any_of([_side("string", parameter.number, _prefix("s.value", v, criterion), asker) for v in values])
+        return any_of([_side("string", parameter.number, _prefix("s.value", v, criterion), alias) for v in values])
     else:
         _only("uri", criterion, "below, :above")
-    return holds_any(asker.alias, [keys.number(keys.form(parameter.number, "uri", value)) for value in values])
+    return holds_any(alias, [keys.number(keys.form(parameter.number, "uri", value)) for value in values])
 
 
 def _beginnings(url: str) -> list[str]:
@@ -275,11 +266,11 @@ def _inside(text: str, criterion: Criterion) -> Condition:
 _LETTER = {"string": "s", "date": "d", "number": "n"}
 
 
-def _side(table: str, param: int, inner: Condition, asker: Asker) -> Condition:
+def _side(table: str, param: int, inner: Condition, alias: str) -> Condition:
     """Some row of a side table fulfils `inner`."""
     row = _LETTER[table]
     return Condition(
-        f"exists (select from resource_{table} {row} where {row}.rid = {asker.alias}.rid and {row}.param = %s and {inner.sql})",
+        f"exists (select from resource_{table} {row} where {row}.rid = {alias}.rid and {row}.param = %s and {inner.sql})",
         (param, *inner.parameters),
     )
 
@@ -287,17 +278,15 @@ def _side(table: str, param: int, inner: Condition, asker: Asker) -> Condition:
 # -- date
 
 
-def _date(index: TypeIndex, parameter: SearchParameter, criterion: Criterion, asker: Asker) -> Condition:
+def _date(index: TypeIndex, parameter: SearchParameter, criterion: Criterion, alias: str) -> Condition:
     _no_modifier(criterion, "date")
     moments = [moment(value, f"'{criterion.written}'") for value in criterion.values]
     if parameter.code == index.main_date:
-        return any_of([date_condition(f"{asker.alias}.at_low", f"{asker.alias}.at_high", m, asker.at) for m in moments])
-    return any_of(
-        [_side("date", parameter.number, date_condition("d.low", "d.high", m, asker.at), asker) for m in moments]
-    )
+        return any_of([date_condition(f"{alias}.at_low", f"{alias}.at_high", m) for m in moments])
+    return any_of([_side("date", parameter.number, date_condition("d.low", "d.high", m), alias) for m in moments])
 
 
-def date_condition(low: str, high: str, asked: Moment, at: datetime) -> Condition:
+def date_condition(low: str, high: str, asked: Moment) -> Condition:
     """How a value's range [low, high) must lie to the asked one.
 
     The bounds that follow from a rule are said too, where they let an index on `high` be used.
@@ -320,21 +309,19 @@ def date_condition(low: str, high: str, asked: Moment, at: datetime) -> Conditio
             return Condition(f"({low} >= %s and {high} > %s)", (end, end))
         case "eb":
             return Condition(f"{high} <= %s", (start,))
-        case _:  # ap: a tenth of the distance to now, at least the range itself
-            distance = abs(at - start) / 10
-            return Condition(f"({high} > %s and {low} < %s)", (_shifted(start, -distance), _shifted(end, distance)))
+        case _:  # ap: up to a tenth of the distance to now beside the range
+            return Condition(
+                f"({high} > %s - {_TENTH} and {low} < %s + {_TENTH})", (start, start, start, end, start, start)
+            )
 
 
-def _shifted(moment_: datetime, by: timedelta) -> datetime:
-    try:
-        return moment_ + by
-    except OverflowError:
-        return moment_
+# a tenth of the time between a searched instant (bound twice) and now
+_TENTH = "greatest(now() - %s, %s - now()) / 10"
 
 
-def _updated(asker: Asker, asked: Moment) -> Condition:
+def _updated(alias: str, asked: Moment) -> Condition:
     """_lastUpdated is an instant, so the rules become simple comparisons."""
-    column, start, end = f"{asker.alias}.updated", asked.low, asked.high
+    column, start, end = f"{alias}.updated", asked.low, asked.high
     match asked.prefix:
         case "eq":
             return Condition(f"({column} >= %s and {column} < %s)", (start, end))
@@ -349,26 +336,25 @@ def _updated(asker: Asker, asked: Moment) -> Condition:
         case "le":
             return Condition(f"{column} < %s", (end,))
         case _:
-            distance = abs(asker.at - start) / 10
             return Condition(
-                f"({column} >= %s and {column} < %s)", (_shifted(start, -distance), _shifted(end, distance))
+                f"({column} >= %s - {_TENTH} and {column} < %s + {_TENTH})", (start, start, start, end, start, start)
             )
 
 
 # -- number and quantity
 
 
-def _number(index: TypeIndex, parameter: SearchParameter, criterion: Criterion, asker: Asker) -> Condition:
+def _number(index: TypeIndex, parameter: SearchParameter, criterion: Criterion, alias: str) -> Condition:
     _no_modifier(criterion, "number")
     asked = [amount(value, f"'{criterion.written}'") for value in criterion.values]
-    return any_of([_side("number", parameter.number, _amount_condition(a, 0), asker) for a in asked])
+    return any_of([_side("number", parameter.number, _amount_condition(a, 0), alias) for a in asked])
 
 
-def _quantity(index: TypeIndex, parameter: SearchParameter, criterion: Criterion, asker: Asker) -> Condition:
+def _quantity(index: TypeIndex, parameter: SearchParameter, criterion: Criterion, alias: str) -> Condition:
     _no_modifier(criterion, "quantity")
     return any_of(
         [
-            _side("number", parameter.number, quantity_condition(value, criterion, 0), asker)
+            _side("number", parameter.number, quantity_condition(value, criterion, 0), alias)
             for value in criterion.values
         ]
     )
@@ -407,13 +393,13 @@ def _amount_condition(asked: Amount, code: int) -> Condition:
 # -- composite and special
 
 
-def _composite(index: TypeIndex, parameter: SearchParameter, criterion: Criterion, asker: Asker) -> Condition:
+def _composite(index: TypeIndex, parameter: SearchParameter, criterion: Criterion, alias: str) -> Condition:
     _no_modifier(criterion, "composite")
-    return any_of([_composite_value(index, parameter, criterion, value, asker) for value in criterion.values])
+    return any_of([_composite_value(index, parameter, criterion, value, alias) for value in criterion.values])
 
 
 def _composite_value(
-    index: TypeIndex, parameter: SearchParameter, criterion: Criterion, value: str, asker: Asker
+    index: TypeIndex, parameter: SearchParameter, criterion: Criterion, value: str, alias: str
 ) -> Condition:
     parts = split(value, "$")
     components = parameter.components
@@ -422,17 +408,17 @@ def _composite_value(
     if conjunction := CONJUNCTIONS.get((index.name, parameter.code)):
         return all_of(
             [
-                condition(index, Criterion(criterion.written, code, "", "", (part,)), asker)
+                condition(index, Criterion(criterion.written, code, "", "", (part,)), alias)
                 for code, part in zip(conjunction, parts, strict=True)
             ]
         )
     kinds = [component.type for component in components]
     if kinds == ["token", "quantity"]:
         code = keys.name_hash(_written_form("token", parts[0]))
-        return _side("number", parameter.number, quantity_condition(parts[1], criterion, code), asker)
+        return _side("number", parameter.number, quantity_condition(parts[1], criterion, code), alias)
     if all(kind in {"token", "reference", "uri"} for kind in kinds):
         forms = "$".join(_written_form(kind, part) for kind, part in zip(kinds, parts, strict=True))
-        return holds_any(asker.alias, [keys.number(keys.form(parameter.number, "parts", forms))])
+        return holds_any(alias, [keys.number(keys.form(parameter.number, "parts", forms))])
     raise Unsupported(
         f"'{criterion.written}' is not offered yet; search by its parts {', '.join(c.code for c in components)}"
     )
@@ -448,7 +434,7 @@ def _written_form(kind: str, part: str) -> str:
     return f"{'r' if kind == 'reference' and '://' not in part else 'u'}{unescape(part)}"
 
 
-def _special(index: TypeIndex, parameter: SearchParameter, criterion: Criterion, asker: Asker) -> Condition:
+def _special(index: TypeIndex, parameter: SearchParameter, criterion: Criterion, alias: str) -> Condition:
     raise Unsupported(f"'{criterion.written}' is not offered yet")
 
 

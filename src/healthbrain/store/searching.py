@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from healthbrain.database import Connection
@@ -18,7 +18,7 @@ from healthbrain.errors import Incorrect, TooLarge, Unsupported
 from healthbrain.fhir import extract
 from healthbrain.scope import EVERYTHING, Scope
 from healthbrain.store import arrays, cursors, keys
-from healthbrain.store.conditions import Asker, Condition, condition, holds_any, reference_targets
+from healthbrain.store.conditions import Condition, condition, holds_any, reference_targets
 from healthbrain.store.question import Criterion, Include, Question, read_question
 from healthbrain.store.reading import COLUMNS, read_many, stored
 from healthbrain.store.rows import COMPARTMENT
@@ -74,10 +74,9 @@ def select(
     index: TypeIndex, criteria: Sequence[Criterion], scope: Scope, *, strict: bool, alias: str = "r", depth: int = 0
 ) -> Selection:
     """The rows of a type that fulfil the criteria and are open to `scope`."""
-    asker = Asker(alias, datetime.now(UTC))
     conditions = [Condition(f"{alias}.rtype = {index.number}::smallint and not {alias}.deleted")]
     for criterion in criteria:
-        if (found := _condition(index, criterion, scope, asker, strict, depth)) is not None:
+        if (found := _condition(index, criterion, scope, alias, strict, depth)) is not None:
             conditions.append(found)
     rule, parameters = visible_sql(scope, index.name, alias)
     if rule:
@@ -86,24 +85,24 @@ def select(
 
 
 def _condition(
-    index: TypeIndex, criterion: Criterion, scope: Scope, asker: Asker, strict: bool, depth: int
+    index: TypeIndex, criterion: Criterion, scope: Scope, row: str, strict: bool, depth: int
 ) -> Condition | None:
     if criterion.name == "_has":
-        return _reverse_chain(index, criterion, scope, asker, depth)
+        return _reverse_chain(index, criterion, scope, row, depth)
     if criterion.name not in index.parameters:
         if strict:
             known = ", ".join(sorted(code for code, p in index.parameters.items() if p.type != "special"))
             raise Incorrect(f"'{criterion.name}' is not a search parameter of {index.name}; known are {known}")
         return None
     if criterion.chain:
-        return _chain(index, criterion, scope, asker, depth)
-    return condition(index, criterion, asker)
+        return _chain(index, criterion, scope, row, depth)
+    return condition(index, criterion, row)
 
 
 # -- chains
 
 
-def _chain(index: TypeIndex, criterion: Criterion, scope: Scope, asker: Asker, depth: int) -> Condition:
+def _chain(index: TypeIndex, criterion: Criterion, scope: Scope, row: str, depth: int) -> Condition:
     """subject:Patient.name=x: the reference is to one of the resources that fulfil the rest."""
     parameter = index.parameters[criterion.name]
     if parameter.type != "reference":
@@ -120,11 +119,11 @@ def _chain(index: TypeIndex, criterion: Criterion, scope: Scope, asker: Asker, d
         alias = f"t{depth}"
         rest = select(other, [inner], scope, strict=True, alias=alias, depth=depth + 1)
         if target == "Patient" and parameter.code in index.patient_params:
-            sql = f"{asker.alias}.patient in (select {alias}.patient from resource {alias} where {rest.where})"
+            sql = f"{row}.patient in (select {alias}.patient from resource {alias} where {rest.where})"
         else:
             mask = keys.signed(keys.reference_mask(parameter.number))
             token = f"resource_handle({alias}.key) # ({mask})::bigint"
-            sql = f"{asker.alias}.tokens && array(select {token} from resource {alias} where {rest.where})"
+            sql = f"{row}.tokens && array(select {token} from resource {alias} where {rest.where})"
         found.append(Condition(sql, tuple(rest.parameters)))
     if not found:
         raise Incorrect(
@@ -141,7 +140,7 @@ def _inner(criterion: Criterion) -> Criterion:
     return Criterion(criterion.written, name, modifier, chain, criterion.values)
 
 
-def _reverse_chain(index: TypeIndex, criterion: Criterion, scope: Scope, asker: Asker, depth: int) -> Condition:
+def _reverse_chain(index: TypeIndex, criterion: Criterion, scope: Scope, row: str, depth: int) -> Condition:
     """_has:Observation:patient:code=x: some Observation that fulfils the rest refers to this row."""
     type_, _, rest = criterion.chain.partition(":")
     name, _, rest = rest.partition(":")
@@ -157,10 +156,10 @@ def _reverse_chain(index: TypeIndex, criterion: Criterion, scope: Scope, asker: 
     inner = _inner(Criterion(criterion.written, "", "", rest, criterion.values))
     selected = select(other, [inner], scope, strict=True, alias=alias, depth=depth + 1)
     if index.name == "Patient" and name in other.patient_params:
-        sql = f"{asker.alias}.patient in (select {alias}.patient from resource {alias} where {selected.where})"
+        sql = f"{row}.patient in (select {alias}.patient from resource {alias} where {selected.where})"
         return Condition(sql, tuple(selected.parameters))
     mask = keys.signed(keys.reference_mask(parameter.number))
-    token = f"array[resource_handle({asker.alias}.key) # ({mask})::bigint]"
+    token = f"array[resource_handle({row}.key) # ({mask})::bigint]"
     sql = f"exists (select from resource {alias} where {alias}.tokens @> {token} and {selected.where})"
     return Condition(sql, tuple(selected.parameters))
 
