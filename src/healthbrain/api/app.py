@@ -94,9 +94,8 @@ class Fhir:
 
     async def _answer(self, call: Call) -> Answer:
         check_format(call)
-        if call.segments == ["metadata"] and call.method in _SAFE:
-            return Answer(200, capability.statement(self._platform.definitions, call.base, self._since))
-        await self._authenticate(call)
+        if call.segments != ["metadata"]:
+            await self._authenticate(call)
         return await self._route(call)()
 
     async def _authenticate(self, call: Call) -> None:
@@ -121,7 +120,7 @@ class Fhir:
             case ["_history"]:
                 return self._choose(call, {"GET": lambda: self._reading.history(call, None, None)})
             case ["metadata"]:
-                return self._choose(call, {"GET": self._nothing})
+                return self._choose(call, {"GET": lambda: self._metadata(call)})
             case [type_, *rest]:
                 if not self._platform.definitions.is_resource(type_):
                     raise NotFound("there is no resource type of this name in FHIR R4; names are written as in Patient")
@@ -195,8 +194,8 @@ class Fhir:
             raise NotFound("there is no such resource")
         raise Incorrect("an id is 1 to 64 letters, digits, '-' or '.'")
 
-    async def _nothing(self) -> Answer:
-        return Answer(404)
+    async def _metadata(self, call: Call) -> Answer:
+        return Answer(200, capability.statement(self._platform.definitions, call.base, self._since))
 
     def _audited(self, call: Call, answer: Answer, error: HealthBrainError | None) -> Answer:
         """Keep the event of this request, unless the change brought its own or nothing was asked of the data."""

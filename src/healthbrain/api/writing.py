@@ -174,6 +174,8 @@ class Writing:
             receipt = await self._ledger.receive(arrival, at=call.at)
         if receipt.error is not None:
             raise at_home(receipt.error, interaction.type) if interaction else receipt.error
+        if receipt.state == "duplicate":
+            call.trace.written = False  # what the witness wrote, if it came to that, was rolled back
         return receipt
 
     async def _refused(self, call: Call, raw: bytes, error: HealthBrainError) -> HealthBrainError:
