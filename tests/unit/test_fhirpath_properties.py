@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from healthbrain.fhir.fhirpath import Date, DateTime, Quantity, Unanswerable, Unreadable, compile, evaluate
-from healthbrain.fhir.fhirpath.dates import Time, add, compare, high_boundary, low_boundary
+from healthbrain.fhir.fhirpath.boundaries import high_boundary, low_boundary
+from healthbrain.fhir.fhirpath.dates import Time, add, compare
 from healthbrain.fhir.fhirpath.functions.patterns import compiled
 from healthbrain.fhir.fhirpath.parser import parse
 from healthbrain.fhir.fhirpath.syntax import (

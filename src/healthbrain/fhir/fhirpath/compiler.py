@@ -14,10 +14,11 @@ from healthbrain.fhir.fhirpath.frame import Evaluator, Frame
 from healthbrain.fhir.fhirpath.functions import FUNCTIONS
 from healthbrain.fhir.fhirpath.functions.references import reference_keys
 from healthbrain.fhir.fhirpath.functions.selection import sort
-from healthbrain.fhir.fhirpath.nodes import collection_of, has_plain_text, plain, step
+from healthbrain.fhir.fhirpath.nodes import collection_of, plain, step
+from healthbrain.fhir.fhirpath.operators import FALSE, LOGIC, NOTHING, OPERATORS, TRUE, equals_text, one
 from healthbrain.fhir.fhirpath.paths import chain
 from healthbrain.fhir.fhirpath.problems import Unanswerable
-from healthbrain.fhir.fhirpath.singletons import boolean, integer, single
+from healthbrain.fhir.fhirpath.singletons import boolean, integer
 from healthbrain.fhir.fhirpath.syntax import (
     Binary,
     Call,
@@ -32,12 +33,8 @@ from healthbrain.fhir.fhirpath.syntax import (
     TypeTest,
     Variable,
 )
-from healthbrain.fhir.fhirpath.values import Collection, Item
+from healthbrain.fhir.fhirpath.values import Collection
 from healthbrain.fhir.fhirpath.values import Node as Element
-
-TRUE: Collection = [True]
-FALSE: Collection = [False]
-NOTHING: Collection = []
 
 URLS = {
     "ucum": "http://unitsofmeasure.org",
@@ -162,21 +159,21 @@ class Compiler:
 
     def _sign(self, node: Sign) -> Evaluator:
         apply = arithmetic.negative if node.sign == "-" else arithmetic.positive
-        return self._guarded(self.evaluator(node.operand), None, lambda items, _: _one(apply(items)), node.offset)
+        return self._guarded(self.evaluator(node.operand), None, lambda items, _: one(apply(items)), node.offset)
 
     def _binary(self, node: Binary) -> Evaluator:
         left, right = self.evaluator(node.left), self.evaluator(node.right)
         operator = node.operator
-        if operator in _LOGIC:
-            return _LOGIC[operator](left, right, self._located(node.offset))
+        if operator in LOGIC:
+            return LOGIC[operator](left, right, self._located(node.offset))
         if operator in ("=", "!=") and isinstance(node.right, Literal) and type(node.right.value) is str:
-            return _equals_text(left, node.right.value, TRUE if operator == "=" else FALSE)
+            return equals_text(left, node.right.value, TRUE if operator == "=" else FALSE)
         if operator == "|" and isinstance(node.left, (Literal, Binary)) and isinstance(node.right, Literal):
             constants = _constants(node)
             if constants is not None:
                 known = comparison.distinct(constants)
                 return lambda frame: known
-        return self._guarded(left, right, _OPERATORS[operator], node.offset)
+        return self._guarded(left, right, OPERATORS[operator], node.offset)
 
     def _located(self, offset: int) -> Callable[[Collection, str], bool | None]:
         """`boolean` that tells where it failed."""
@@ -326,133 +323,6 @@ def _root(name: str) -> Evaluator:
         return member(items)
 
     return start
-
-
-def _one(item: Item | None) -> Collection:
-    return [] if item is None else [item]
-
-
-def _truth(found: bool | None) -> Collection:
-    return NOTHING if found is None else TRUE if found else FALSE
-
-
-def _negated(found: bool | None) -> Collection:
-    return NOTHING if found is None else FALSE if found else TRUE
-
-
-def _ordered(operator: str, holds: Callable[[int], bool]) -> Callable[[Collection, Collection], Collection]:
-    def apply(left: Collection, right: Collection) -> Collection:
-        order = comparison.compare(left, right, operator)
-        return NOTHING if order is None else TRUE if holds(order) else FALSE
-
-    return apply
-
-
-def _member_of(left: Collection, right: Collection) -> Collection:
-    item = single(left, "in")
-    if item is None:
-        return NOTHING
-    return _truth(any(comparison.equal_items(item, other) for other in right))
-
-
-def _contains(left: Collection, right: Collection) -> Collection:
-    return _member_of(right, left)
-
-
-_OPERATORS: dict[str, Callable[[Collection, Collection], Collection]] = {
-    "=": lambda left, right: _truth(comparison.equal(left, right)),
-    "!=": lambda left, right: _negated(comparison.equal(left, right)),
-    "~": lambda left, right: _truth(comparison.equivalent(left, right)),
-    "!~": lambda left, right: _negated(comparison.equivalent(left, right)),
-    "<": _ordered("<", lambda order: order < 0),
-    "<=": _ordered("<=", lambda order: order <= 0),
-    ">": _ordered(">", lambda order: order > 0),
-    ">=": _ordered(">=", lambda order: order >= 0),
-    "in": _member_of,
-    "contains": _contains,
-    "|": lambda left, right: comparison.distinct([*left, *right]),
-    "+": lambda left, right: _one(arithmetic.plus(left, right)),
-    "-": lambda left, right: _one(arithmetic.minus(left, right)),
-    "*": lambda left, right: _one(arithmetic.times(left, right)),
-    "/": lambda left, right: _one(arithmetic.divide(left, right)),
-    "div": lambda left, right: _one(arithmetic.whole_divide(left, right)),
-    "mod": lambda left, right: _one(arithmetic.remainder(left, right)),
-    "&": lambda left, right: [arithmetic.concatenate(left, right)],
-}
-
-Condition = Callable[[Collection, str], bool | None]
-
-
-def _and(left: Evaluator, right: Evaluator, condition: Condition) -> Evaluator:
-    def evaluate(frame: Frame) -> Collection:
-        one = condition(left(frame), "and")
-        if one is False:
-            return FALSE
-        other = condition(right(frame), "and")
-        if other is False:
-            return FALSE
-        return NOTHING if one is None or other is None else TRUE
-
-    return evaluate
-
-
-def _or(left: Evaluator, right: Evaluator, condition: Condition) -> Evaluator:
-    def evaluate(frame: Frame) -> Collection:
-        one = condition(left(frame), "or")
-        if one:
-            return TRUE
-        other = condition(right(frame), "or")
-        if other:
-            return TRUE
-        return NOTHING if one is None or other is None else FALSE
-
-    return evaluate
-
-
-def _xor(left: Evaluator, right: Evaluator, condition: Condition) -> Evaluator:
-    def evaluate(frame: Frame) -> Collection:
-        one, other = condition(left(frame), "xor"), condition(right(frame), "xor")
-        return NOTHING if one is None or other is None else _truth(one is not other)
-
-    return evaluate
-
-
-def _implies(left: Evaluator, right: Evaluator, condition: Condition) -> Evaluator:
-    def evaluate(frame: Frame) -> Collection:
-        one = condition(left(frame), "implies")
-        if one is False:
-            return TRUE
-        other = condition(right(frame), "implies")
-        if other:
-            return TRUE
-        return NOTHING if one is None or other is None else FALSE
-
-    return evaluate
-
-
-_LOGIC: dict[str, Callable[[Evaluator, Evaluator, Condition], Evaluator]] = {
-    "and": _and,
-    "or": _or,
-    "xor": _xor,
-    "implies": _implies,
-}
-
-
-def _equals_text(left: Evaluator, text: str, when_equal: Collection) -> Evaluator:
-    """`path = 'text'`, by far the most frequent comparison."""
-    wanted = [text]
-    otherwise = FALSE if when_equal is TRUE else TRUE
-    general = _OPERATORS["=" if when_equal is TRUE else "!="]
-
-    def evaluate(frame: Frame) -> Collection:
-        items = left(frame)
-        if len(items) == 1:
-            item = items[0]
-            if item.__class__ is Element and has_plain_text(item):
-                return when_equal if item.value == text else otherwise
-        return general(items, wanted)
-
-    return evaluate
 
 
 def _constants(node: Node) -> list[Any] | None:

@@ -25,9 +25,8 @@ _DATE_ONLY = re.compile(_DATE)
 _DATE_TIME = re.compile(rf"{_DATE}(?:T(?:{_CLOCK}{_OFFSET})?)?")
 _TIME_ONLY = re.compile(rf"T?{_CLOCK}")
 
-WIDTHS = (4, 6, 8, 10, 12, 14)  # digits of precision of a date-time with 1, 2, ... parts; 17 with milliseconds
-_EARLIEST, _LATEST = 14 * 60, -12 * 60  # the offsets in which a local time comes first and last, in minutes
-_LOWEST = (1, 1, 1, 0, 0)
+EARLIEST, LATEST = 14 * 60, -12 * 60  # the offsets in which a local time comes first and last, in minutes
+LOWEST = (1, 1, 1, 0, 0)
 
 # how many of the next finer unit make one, when a partial value forces a conversion (FHIRPath, unit conversions)
 _CHAIN = ("year", "month", "day", "hour", "minute", "second")
@@ -71,7 +70,7 @@ class DateTime(Temporal):
             parts.append(Decimal(groups[5]))
         zone = groups[6] if len(groups) > 6 else None
         offset = None if zone is None else _minutes(zone)
-        if not _valid_date(parts) or not _valid_clock(parts[3:]) or (offset is not None and abs(offset) > _EARLIEST):
+        if not _valid_date(parts) or not _valid_clock(parts[3:]) or (offset is not None and abs(offset) > EARLIEST):
             return None
         return cls(tuple(parts), offset)
 
@@ -184,28 +183,10 @@ def add(value: Temporal, amount: Decimal, unit: str) -> Temporal:
     return _add_days(value, amount, unit)
 
 
-def low_boundary(value: Temporal, digits: int | None) -> Temporal | None:
-    """The earliest moment the value can mean, to `digits` of precision (4, 6, 8, 10, 12, 14, 17; times 2, 4, 6, 9)."""
-    return _boundary(value, digits, highest=False)
-
-
-def high_boundary(value: Temporal, digits: int | None) -> Temporal | None:
-    """The latest moment the value can mean, to `digits` of precision."""
-    return _boundary(value, digits, highest=True)
-
-
-def precision(value: Temporal) -> int:
-    """Its digits of precision: 4 for a year, 8 for a day, 17 for a date-time with milliseconds."""
-    before = 4 if isinstance(value, Time) else 0
-    parts = len(value.parts) + (3 if isinstance(value, Time) else 0)
-    digits = WIDTHS[parts - 1] - (8 if before else 0)
-    last = value.parts[-1]
-    return digits - min(0, _exponent(last)) if isinstance(last, Decimal) else digits
-
-
-def _exponent(number: Decimal) -> int:
-    exponent = number.as_tuple().exponent
-    return exponent if isinstance(exponent, int) else 0
+def exponent(number: Decimal) -> int:
+    """The power of ten of the last digit."""
+    found = number.as_tuple().exponent
+    return found if isinstance(found, int) else 0
 
 
 def _minutes(zone: str) -> int:
@@ -249,7 +230,7 @@ def _offset_text(offset: int | None) -> str:
 
 def _moment(parts: tuple[int | Decimal, ...]) -> datetime:
     """The minute in which the value lies, missing parts lowest."""
-    year, month, day, hour, minute = (int(part) for part in (*parts[:5], *_LOWEST[len(parts[:5]) :]))
+    year, month, day, hour, minute = (int(part) for part in (*parts[:5], *LOWEST[len(parts[:5]) :]))
     return datetime(year, month, day, hour, minute, tzinfo=UTC)
 
 
@@ -264,8 +245,8 @@ def _across_unknown_offset(left: DateTime, right: DateTime) -> Order | None:
     if left.offset is not None:
         turned = _across_unknown_offset(right, left)
         return None if turned is None else (1 if turned < 0 else -1)
-    first = _in_order(replace(left, offset=_LATEST).utc(), right.utc())
-    last = _in_order(replace(left, offset=_EARLIEST).utc(), right.utc())
+    first = _in_order(replace(left, offset=LATEST).utc(), right.utc())
+    last = _in_order(replace(left, offset=EARLIEST).utc(), right.utc())
     return first if first is not None and first == last else None
 
 
@@ -299,7 +280,7 @@ def _add_to_time(value: Time, amount: Decimal, unit: str) -> Time:
 
 def _in_milliseconds(second: Decimal) -> Decimal:
     """Seconds with a fraction get the three digits of milliseconds."""
-    return second.quantize(Decimal("0.001")) if -3 < _exponent(second) < 0 else second
+    return second.quantize(Decimal("0.001")) if -3 < exponent(second) < 0 else second
 
 
 def _add_months(value: DateTime, months: int) -> DateTime:
@@ -327,50 +308,3 @@ def _add_days(value: DateTime, amount: Decimal, unit: str) -> DateTime:
         raise Unanswerable("the resulting year is not between 0001 and 9999") from None
     parts = (moment.year, moment.month, moment.day, moment.hour, moment.minute, second)
     return replace(value, parts=parts[: len(value.parts)])
-
-
-def _boundary(value: Temporal, digits: int | None, *, highest: bool) -> Temporal | None:
-    is_time = isinstance(value, Time)
-    widths = (2, 4, 6, 9) if is_time else ((4, 6, 8) if isinstance(value, Date) else (*WIDTHS, 17))
-    if digits is None:
-        digits = widths[-1]
-    if digits not in widths:
-        return None
-    count = min(widths.index(digits) + 1, 3 if is_time else 6)
-    parts = value.parts[:count]
-    while len(parts) < count:
-        parts = (*parts, _extreme(parts, is_time=is_time, highest=highest))
-    if digits == widths[-1] and not isinstance(value, Date):
-        parts = (*parts[:-1], _to_millisecond(value, parts[-1], highest=highest))
-    elif isinstance(parts[-1], Decimal):
-        parts = (*parts[:-1], parts[-1].to_integral_value(ROUND_DOWN))
-    if is_time:
-        return Time(parts)
-    if isinstance(value, Date):
-        return Date(parts)
-    offset = value.offset
-    if offset is None and count > 3:
-        offset = _LATEST if highest else _EARLIEST
-    return DateTime(parts, offset if count > 3 else None)
-
-
-def _extreme(parts: tuple[int | Decimal, ...], *, is_time: bool, highest: bool) -> int | Decimal:
-    """The lowest or highest value the next part can have."""
-    place = len(parts) + (3 if is_time else 0)
-    if place == 5:
-        return Decimal(59 if highest else 0)
-    if not highest:
-        return _LOWEST[place]
-    if place == 2:
-        return calendar.monthrange(int(parts[0]), int(parts[1]))[1]
-    return (9999, 12, 31, 23, 59)[place]
-
-
-def _to_millisecond(value: Temporal, second: int | Decimal, *, highest: bool) -> Decimal:
-    """Seconds with three digits; unknown digits become the lowest or highest they can be."""
-    written = value.parts[-1]
-    digits = -_exponent(written) if isinstance(written, Decimal) and written == second else 0
-    if digits >= 3:
-        return Decimal(second).quantize(Decimal("0.001"), ROUND_DOWN)
-    filled = Decimal(second) + (Decimal(1).scaleb(-digits) - Decimal("0.001") if highest else 0)
-    return filled.quantize(Decimal("0.001"))

@@ -280,10 +280,6 @@ def _of_unknown(value: dict[str, Any], name: str) -> Collection:
     return []
 
 
-def _text(value: Any) -> Item:
-    return value
-
-
 def _temporal(parse: Callable[[str], Item | None]) -> Callable[[Any], Item]:
     def convert(value: Any) -> Item:
         found = parse(value) if isinstance(value, str) else None

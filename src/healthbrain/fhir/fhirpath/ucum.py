@@ -8,15 +8,14 @@ whole, never inside a product. The case-sensitive codes (c/s) are the ones FHIR 
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Context, Decimal
 from fractions import Fraction
 from functools import cache, lru_cache
 
 from healthbrain.errors import Incorrect
+from healthbrain.fhir.fhirpath.ucum_scales import METRIC_SCALES, SCALES, Scale
 from healthbrain.fhir.fhirpath.ucum_units import (
     ARBITRARY,
     BASE,
@@ -39,15 +38,6 @@ _EXPONENT = re.compile(r"[+-]?\d+")
 
 class UnknownUnit(Incorrect):
     """The text is not a UCUM unit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """A scale that is not a ratio: how to come from it to its proper unit, and back."""
-
-    unit: str
-    to_proper: Callable[[Decimal], Decimal]
-    from_proper: Callable[[Decimal], Decimal]
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,8 +307,8 @@ def _prefixed(power: Fraction, atom: Unit, symbol: str) -> Unit:
 def _is_metric(code: str) -> bool:
     if code in _BASE or code in METRIC_ARBITRARY:
         return True
-    if code in _SCALES:
-        return code in _METRIC_SCALES
+    if code in SCALES:
+        return code in METRIC_SCALES
     return code in _atoms() and _atoms()[code][0]
 
 
@@ -329,8 +319,8 @@ def _atom(code: str) -> Unit | None:
         return Unit(Fraction(1), symbols, symbols)
     if code in _ARBITRARY:
         return Unit(Fraction(1), ((SAME_ARBITRARY.get(code, code), 1),), symbols)
-    if code in _SCALES:
-        scale = _SCALES[code]
+    if code in SCALES:
+        scale = SCALES[code]
         proper = unit(scale.unit)
         return Unit(proper.factor, proper.dimension, symbols, scale)
     if code not in _atoms():
@@ -338,49 +328,3 @@ def _atom(code: str) -> Unit | None:
     _, value, of = _atoms()[code]
     defined = _ONE if of == "1" else unit(of)
     return Unit(defined.factor * Fraction(value), defined.dimension, symbols)
-
-
-def _logarithm(unit_code: str, base: float, step: float = 1) -> Scale:
-    """A level: `step` times the logarithm of the proper value."""
-    return Scale(
-        unit_code,
-        lambda value: Decimal(repr(base ** (float(value) / step))),
-        lambda value: Decimal(repr(step * math.log(float(value)) / math.log(base))),
-    )
-
-
-_KELVIN = Decimal("273.15")
-_SCALES: dict[str, Scale] = {
-    "Cel": Scale("K", lambda v: v + _KELVIN, lambda v: v - _KELVIN),
-    "[degF]": Scale(
-        "K",
-        lambda v: _EXACT.divide((v + Decimal("459.67")) * 5, Decimal(9)),
-        lambda v: _EXACT.divide(v * 9, Decimal(5)) - Decimal("459.67"),
-    ),
-    "[degRe]": Scale(
-        "K",
-        lambda v: v * Decimal("1.25") + _KELVIN,
-        lambda v: _EXACT.divide(v - _KELVIN, Decimal("1.25")),
-    ),
-    "[pH]": _logarithm("mol/l", 10, -1),
-    "Np": _logarithm("10*0", math.e),
-    "B": _logarithm("10*0", 10),
-    "B[SPL]": _logarithm("10*-5.Pa", 10, 2),
-    "B[V]": _logarithm("V", 10, 2),
-    "B[mV]": _logarithm("mV", 10, 2),
-    "B[uV]": _logarithm("uV", 10, 2),
-    "B[W]": _logarithm("W", 10),
-    "B[kW]": _logarithm("kW", 10),
-    "bit_s": _logarithm("10*0", 2),
-    "[p'diop]": Scale(
-        "rad",
-        lambda v: Decimal(repr(math.atan(float(v) / 100))),
-        lambda v: Decimal(repr(100 * math.tan(float(v)))),
-    ),
-    "%[slope]": Scale(
-        "rad",
-        lambda v: Decimal(repr(math.atan(float(v) / 100))),
-        lambda v: Decimal(repr(100 * math.tan(float(v)))),
-    ),
-}
-_METRIC_SCALES = frozenset({"Cel", "Np", "B", "B[SPL]", "B[V]", "B[mV]", "B[uV]", "B[W]", "B[kW]"})

@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Literal
 
-from healthbrain.fhir.fhirpath import dates, intervals
+from healthbrain.fhir.fhirpath import boundaries, intervals
 from healthbrain.fhir.fhirpath.dates import DateTime, Temporal, Time
 from healthbrain.fhir.fhirpath.frame import Frame
 from healthbrain.fhir.fhirpath.functions.registry import Table
@@ -58,7 +58,7 @@ def _boundary(items: Collection, precision: Collection | None, name: str, *, hig
         return []
     result: Item | None
     if isinstance(found, Temporal):
-        result = (dates.high_boundary if highest else dates.low_boundary)(found, digits)
+        result = (boundaries.high_boundary if highest else boundaries.low_boundary)(found, digits)
     elif isinstance(found, Quantity):
         number = decimal_boundary(found.value, digits, highest=highest)
         result = None if number is None else replace(found, value=number)
@@ -90,7 +90,7 @@ def _precision(items: Collection, frame: Frame) -> Collection:
     if found is None:
         return []
     if isinstance(found, Temporal):
-        return [dates.precision(found)]
+        return [boundaries.precision(found)]
     if isinstance(found, Quantity):
         found = found.value
     if isinstance(found, (int, Decimal)) and not isinstance(found, bool):
