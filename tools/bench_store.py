@@ -29,8 +29,7 @@ import psutil
 
 from healthbrain.database import Connection, Embedded, Pool, apply_migrations, open_pool
 from healthbrain.fhir import extract, parse, validate
-from healthbrain.store import Store, Write, WriteContext
-from healthbrain.store import bodies, rows, types
+from healthbrain.store import Store, Write, WriteContext, bodies, rows, types
 
 store = Store()
 

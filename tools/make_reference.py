@@ -54,7 +54,11 @@ def row(option: click.Option) -> str:
 
 def main() -> None:
     if "--check" in sys.argv[1:]:
-        sys.exit(0 if TARGET.read_text("utf-8") == text() else "docs/reference/cli.md is not current: run tools/make_reference.py")
+        sys.exit(
+            0
+            if TARGET.read_text("utf-8") == text()
+            else "docs/reference/cli.md is not current: run tools/make_reference.py"
+        )
     TARGET.write_text(text(), "utf-8")
 
 
