@@ -74,6 +74,16 @@ def dump(resource: dict[str, Any]) -> bytes:
     return orjson.dumps(resource, default=_text_of)
 
 
+def number(text: str) -> int | float:
+    """A number as `parse` would give it; `text` is written as JSON numbers are."""
+    return _integer(text) if text.lstrip("-").isdigit() else _decimal(text)
+
+
+def number_text(value: int | float) -> str:
+    """The digits `dump` would write."""
+    return value.text if isinstance(value, Decimal) else orjson.dumps(value).decode()
+
+
 def _text_of(value: Any) -> orjson.Fragment:
     if isinstance(value, Decimal):
         return orjson.Fragment(value.text)
