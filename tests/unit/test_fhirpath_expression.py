@@ -130,6 +130,15 @@ def test_results_are_plain_json_and_system_values() -> None:
     assert found.type == "HumanName"
 
 
+def test_a_result_may_be_changed_without_changing_the_next_one() -> None:
+    for text in ("true", "1 = 1", "1 | 2", "{}", "$this"):
+        expression = compile(text)
+        before = list(expression.items(PATIENT))
+        expression.items(PATIENT).append("more")
+        expression(PATIENT).append("more")
+        assert len(expression.items(PATIENT)) == len(before)
+
+
 def test_boolean_reads_a_single_item_as_true() -> None:
     assert compile("name").boolean(PATIENT) is True
     assert compile("name.empty()").boolean(PATIENT) is False

@@ -91,7 +91,7 @@ class Expression:
             self.require(focus[0].type)
         run = Run(focus, here, here if root is None else node_of(root), env, functions, at, trace)
         try:
-            return self._evaluate(Frame(run, focus, 0, None, _NONE))
+            return list(self._evaluate(Frame(run, focus, 0, None, _NONE)))
         except RecursionError:
             raise Unanswerable("the expression or the data are nested too deep") from None
         except ArithmeticError:
