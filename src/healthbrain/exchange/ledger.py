@@ -74,6 +74,11 @@ select id from row"""
 _KEEP_ATTEMPT = """
 insert into delivery_attempt (delivery, attempt, settled_at, state, reason, issues, replayed_by)
 select id, attempt, settled_at, state, reason, issues, %s from delivery where id = %s"""
+_STATE = "select state, attempt from delivery where id = %s for update"
+_LIST_ATTEMPT = """
+with next as (update delivery set attempt = attempt + 1 where id = %s)
+insert into delivery_attempt (delivery, attempt, settled_at, state, reason, issues, replayed_by)
+values (%s, %s, %s, %s, %s, %s, %s)"""
 _SETTLE = """
 update delivery set attempt = attempt + 1, settled_at = %s, state = %s, source = %s, control_id = %s, message_type = %s,
     message_at = %s, entries = %s, written = %s, refused = %s, warnings = %s, reason = %s, issues = %s, original = %s
@@ -138,7 +143,24 @@ async def record(connection: Connection, number: int, entry: Entry, raw: bytes |
 
 
 async def settle(connection: Connection, number: int, entry: Entry, by: str) -> None:
-    """Write how a further attempt ended; the former outcome is kept."""
+    """Write how a further attempt ended; the former outcome is kept.
+
+    What was taken in once stays taken in: an attempt that fails afterwards is only listed.
+    """
+    row = await (await connection.execute(_STATE, (number,))).fetchone()
+    if row is not None and row[0] in {"accepted", "partly"} and entry.state in {"refused", "failed"}:
+        listed = (
+            number,
+            number,
+            row[1],
+            entry.settled_at,
+            entry.state,
+            reason(entry),
+            issues_json(entry.issues, entry.error),
+            by,
+        )
+        await connection.execute(_LIST_ATTEMPT, listed)
+        return
     await connection.execute(_KEEP_ATTEMPT, (by, number))
     await connection.execute(
         _SETTLE,

@@ -9,9 +9,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+import psycopg
+
 from healthbrain.access import put_organisation
 from healthbrain.database import Connection
-from healthbrain.errors import Incorrect, NotFound
+from healthbrain.errors import Conflict, Incorrect, NotFound
 from healthbrain.exchange.hl7v2.charset import codec_of
 from healthbrain.exchange.hl7v2.tables import tables
 from healthbrain.exchange.sender import stable_id
@@ -86,7 +88,13 @@ async def put_source(
         verified,
         at,
     )
-    return _source(await (await connection.execute(_PUT, values)).fetchone())
+    try:
+        async with connection.transaction():
+            return _source(await (await connection.execute(_PUT, values)).fetchone())
+    except psycopg.errors.UniqueViolation:
+        raise Conflict(
+            "another source already sends with this MSH-3 and MSH-4; change that one instead of adding a second"
+        ) from None
 
 
 async def source(connection: Connection, key: int) -> Source:

@@ -192,7 +192,8 @@ async def relink_records(
     """
     fresh = {key: one for key, one in offered.items() if one is not None}
     await _lock(connection, fresh.values(), [key for key in offered if key not in created])
-    known = await _read(connection, list(offered), {key for one in fresh.values() for key in one.usable})
+    begin = {*offered, *(one.replaced_by for one in fresh.values() if one.replaced_by is not None)}
+    known = await _read(connection, begin, {key for one in fresh.values() for key in one.usable})
     if all(key in known and known[key].offers(one) for key, one in fresh.items()) and len(fresh) == len(offered):
         return
     before = set(known)
@@ -215,7 +216,7 @@ async def _lock(connection: Connection, fresh: Iterable[Evidence], patients: Seq
         await connection.execute(_LOCK_RECORDS, (sorted(patients),))
 
 
-async def _read(connection: Connection, patients: list[int], keys: set[UUID]) -> dict[int, Known]:
+async def _read(connection: Connection, patients: set[int], keys: set[UUID]) -> dict[int, Known]:
     """The records and everything connected with them, step by step until nothing is added."""
     known: dict[int, Known] = {}
     persons: set[str] = set()
