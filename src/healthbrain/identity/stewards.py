@@ -26,8 +26,8 @@ _OTHERS = (
     "select patient from person_link where person = %s and patient <> %s and not deleted order by patient for update"
 )
 _DECISION = """
-select e.patient, e.kind, exists (select 1 from link_verdict v where v.event = e.id and v.withdrawn_by is null)
-from link_event e where e.id = %s"""
+select e.patient, e.kind, exists (select 1 from link_verdict v where v.event = e.id and v.withdrawn_by is null), l.person
+from link_event e join person_link l using (patient) where e.id = %s"""
 _WITHDRAW = "update link_verdict set withdrawn_by = %s where event = %s and withdrawn_by is null returning one, other"
 
 
@@ -71,8 +71,7 @@ async def undo(connection: Connection, decision: int, *, who: str, reason: str, 
         raise NotFound(f"there is no decision {decision}")
     if not row[2]:
         raise Conflict(f"decision {decision} was already taken back")
-    patient = int(row[0])
-    person, _ = await _belongs(connection, patient)
+    patient, person = int(row[0]), str(row[3])  # the record may have been deleted since
     event = await _record(connection, patient, person, "undo", "undo", who, reason, at, decision)
     pairs = await (await connection.execute(_WITHDRAW, (event, decision))).fetchall()
     await _regroup(connection, {one for pair in pairs for one in pair}, Cause(at, "undo", who, reason, rule="undo"))
