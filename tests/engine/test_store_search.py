@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import uuid
+from collections.abc import Iterator
 
+import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from healthbrain.errors import Incorrect, TooLarge, Unsupported
 from healthbrain.scope import Scope
 from healthbrain.store import Store, Write, patient_key
 from healthbrain.store.question import read_question
-from healthbrain.store.searching import select
+from healthbrain.store.selection import select
 from healthbrain.store.types import type_index
 from tests.engine.store_samples import context, observation, opened, patient, post, put
 
@@ -55,6 +60,35 @@ async def filled(connection) -> None:
     )
 
 
+def _copy(postgres: str, template: str) -> Iterator[str]:
+    """DSN of a database with the whole schema for all tests of this module."""
+    name = f"hb_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f'create database "{name}" template "{template}"')
+    yield make_conninfo(postgres, dbname=name)
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f'drop database "{name}" with (force)')
+
+
+@pytest.fixture(scope="module")
+def large(postgres, template):
+    """A database for a hundred patients and 10,000 observations."""
+    yield from _copy(postgres, template)
+
+
+@pytest.fixture(scope="module")
+def small(postgres, template):
+    """A database in which `filled` has been."""
+
+    async def fill(dsn: str) -> None:
+        async with opened(dsn, size=1) as pool, pool.connection() as connection:
+            await filled(connection)
+
+    for dsn in _copy(postgres, template):
+        asyncio.run(fill(dsn))
+        yield dsn
+
+
 @pytest.mark.parametrize(
     ("type_", "parameter", "expected"),
     [
@@ -86,9 +120,8 @@ async def filled(connection) -> None:
         ("Observation", ("value-quantity", "ap125"), ["o1", "o2", "o3"]),
     ],
 )  # fmt: skip
-async def test_a_parameter_finds(dsn, type_, parameter, expected):
-    async with opened(dsn) as pool, pool.connection() as connection:
-        await filled(connection)
+async def test_a_parameter_finds(small, type_, parameter, expected):
+    async with opened(small, size=1) as pool, pool.connection() as connection:
         assert await found(connection, type_, parameter) == expected
 
 
@@ -201,8 +234,8 @@ async def test_paging_survives_writes_between_pages(dsn):
         ("Patient", [("name:missing", "perhaps")], Incorrect),
     ],
 )  # fmt: skip
-async def test_a_wrong_search_says_what_is_wrong(dsn, type_, parameters, error):
-    async with opened(dsn) as pool, pool.connection() as connection:
+async def test_a_wrong_search_says_what_is_wrong(small, type_, parameters, error):
+    async with opened(small, size=1) as pool, pool.connection() as connection:
         with pytest.raises(error) as caught:
             await store.search(connection, type_, parameters)
         assert type(caught.value) is error
@@ -244,22 +277,6 @@ HEAVIEST = [
     ("Patient", [("_has:Observation:patient:identifier", "urn:o|1234")], {"resource_tokens"}),
     ("Observation", [("_id", "o1,o2")], {"resource_key"}),
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def large(postgres, template):
-    """A database of 100 patients and 10,000 observations, analysed."""
-    import uuid
-
-    import psycopg
-    from psycopg.conninfo import make_conninfo
-
-    name = f"hb_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f'create database "{name}" template "{template}"')
-    yield make_conninfo(postgres, dbname=name)
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f'drop database "{name}" with (force)')
 
 
 async def test_the_heaviest_searches_use_their_index_the_twentieth_time_too(large):

@@ -15,12 +15,12 @@ from healthbrain.fhir import definitions, extract
 from healthbrain.fhir.values import Number
 from healthbrain.scope import EVERYTHING, Scope
 from healthbrain.store import Position, bodies, cursors, keys, patient_key
+from healthbrain.store.drafts import identical
 from healthbrain.store.moments import amount, moment
 from healthbrain.store.question import read_question, split, unescape
 from healthbrain.store.rows import bounds, fold, index_rows
 from healthbrain.store.types import MAIN_CODE, MAIN_DATE, UNIONS, type_index
 from healthbrain.store.visibility import visible
-from healthbrain.store.writing import identical
 
 
 def test_hashes_on_disk_never_change():

@@ -7,13 +7,10 @@ resolved before writing. Every error names the entry: Bundle.entry[3].
 
 from __future__ import annotations
 
-import re
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qsl, unquote
 
 import psycopg
 
@@ -21,8 +18,6 @@ from healthbrain.database import Connection
 from healthbrain.errors import (
     HealthBrainError,
     Incorrect,
-    Invalid,
-    Issue,
     NotFound,
     PreconditionFailed,
     TooLarge,
@@ -30,41 +25,13 @@ from healthbrain.errors import (
     http_status,
     operation_outcome,
 )
-from healthbrain.fhir import definitions
 from healthbrain.store import reading, searching
+from healthbrain.store.entries import ORDER, Entry, read_all, read_entry
+from healthbrain.store.references import Search, rewrite_all
 from healthbrain.store.values import Observer, Page, Stored, Write, WriteContext, Written
 from healthbrain.store.writing import instant_text, write
 
 LARGEST_BUNDLE = 10_000
-_ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
-_ETAG = re.compile(r'(?:W/)?"?(\d{1,9})"?')
-
-_Search = Callable[[str, Sequence[tuple[str, str]]], Awaitable[Page]]
-
-
-@dataclass(slots=True)
-class Entry:
-    """One interaction of a bundle."""
-
-    number: int
-    method: str
-    type: str
-    id: str
-    query: list[tuple[str, str]]
-    resource: dict[str, Any] | None
-    full_url: str
-    if_match: int | None
-    if_none_exist: list[tuple[str, str]]
-    rest: str = ""  # what follows the id in the url of a GET
-    existing: Stored | None = None  # a conditional create found this: nothing to do
-
-    @property
-    def place(self) -> str:
-        return f"Bundle.entry[{self.number}]"
-
-    @property
-    def target(self) -> str:
-        return f"{self.type}/{self.id}"
 
 
 async def process(
@@ -97,15 +64,15 @@ async def process(
 async def _transaction(
     connection: Connection, raw: Sequence[Any], context: WriteContext, observers: Sequence[Observer]
 ) -> list[dict[str, Any]]:
-    entries = _read_all(raw)
+    entries = read_all(raw)
     search = _searcher(connection, context)
     for entry in entries:
         await _resolve_target(entry, search)
     names = _names(entries)
     _refuse_duplicates(entries)
-    await _rewrite_all(entries, names, search)
+    await rewrite_all(entries, names, search)
     doing = sorted(
-        (e for e in entries if e.method not in {"GET", "HEAD"} and e.existing is None), key=lambda e: _ORDER[e.method]
+        (e for e in entries if e.method not in {"GET", "HEAD"} and e.existing is None), key=lambda e: ORDER[e.method]
     )
     writes = [_write(entry) for entry in doing]
     written = await write(
@@ -128,10 +95,10 @@ async def _batch(
     entries: list[Entry] = []
     for number, one in enumerate(raw):
         try:
-            entries.append(_read_entry(number, one))
+            entries.append(read_entry(number, one))
         except HealthBrainError as error:
             answers[number] = _answer_error(error)
-    for entry in sorted(entries, key=lambda e: _ORDER[e.method]):
+    for entry in sorted(entries, key=lambda e: ORDER[e.method]):
         try:
             async with connection.transaction():
                 answers[entry.number] = await _batch_entry(connection, entry, context, observers)
@@ -153,99 +120,23 @@ async def _batch_entry(
         return _answer_existing(entry.existing)
     if entry.method in {"GET", "HEAD"}:
         return await _get(connection, entry, context)
-    await _rewrite_all([entry], {}, search)
+    await rewrite_all([entry], {}, search)
     place = f"{entry.place}.resource"
     (written,) = await write(connection, [_write(entry)], context, observers=observers, places=[place])
     return _answer_written(entry, written)
 
 
-def _searcher(connection: Connection, context: WriteContext) -> _Search:
+def _searcher(connection: Connection, context: WriteContext) -> Search:
     async def search(type_: str, query: Sequence[tuple[str, str]]) -> Page:
         return await searching.search(connection, type_, [*query, ("_count", "2")], scope=context.scope)
 
     return search
 
 
-# -- reading entries
-
-
-def _read_all(raw: Sequence[Any]) -> list[Entry]:
-    """All entries, or one Invalid with everything that is wrong with them."""
-    entries, errors = [], []
-    for number, one in enumerate(raw):
-        try:
-            entries.append(_read_entry(number, one))
-        except HealthBrainError as error:
-            errors.append((number, error))
-    if len(errors) == 1:
-        raise errors[0][1]
-    if errors:
-        issues = [Issue("error", "invalid", f"Bundle.entry[{number}]", error.message) for number, error in errors]
-        raise Incorrect(f"{len(issues)} entries of the Bundle are wrong; the first: {issues[0].text}", issues=issues)
-    return entries
-
-
-def _read_entry(number: int, raw: Any) -> Entry:
-    place = f"Bundle.entry[{number}]"
-    request = raw.get("request") if isinstance(raw, dict) else None
-    if not isinstance(request, dict) or not isinstance(request.get("url"), str):
-        raise Incorrect(f"{place}.request: method and url are needed")
-    method = request.get("method")
-    if method not in _ORDER:
-        raise Incorrect(f"{place}.request.method: is one of GET, HEAD, POST, PUT, DELETE")
-    if method == "PATCH":
-        raise Unsupported(f"{place}: PATCH is not offered in a Bundle yet; send the whole resource with PUT")
-    resource = raw.get("resource")
-    if method in {"POST", "PUT"} and not isinstance(resource, dict):
-        raise Incorrect(f"{place}.resource: is needed for {method}")
-    entry = Entry(
-        number=number,
-        method=method,
-        type="",
-        id="",
-        query=[],
-        resource=resource if method in {"POST", "PUT"} else None,
-        full_url=raw.get("fullUrl", "") if isinstance(raw.get("fullUrl", ""), str) else "",
-        if_match=_if_match(request.get("ifMatch"), place),
-        if_none_exist=_query(str(request.get("ifNoneExist", "")).lstrip("?")),
-    )
-    _read_url(entry, request["url"])
-    return entry
-
-
-def _read_url(entry: Entry, url: str) -> None:
-    path, _, query = url.partition("?")
-    parts = [unquote(part) for part in path.strip("/").split("/")]
-    while len(parts) > 1 and parts[0] not in definitions().types:
-        parts.pop(0)  # an absolute url: what stands before the type is our own base
-    entry.type, entry.id = parts[0], parts[1] if len(parts) > 1 else ""
-    entry.rest = "/".join(parts[2:])
-    entry.query = _query(query)
-    if entry.type not in definitions().types:
-        raise Incorrect(f"{entry.place}.request.url: does not begin with a resource type of FHIR R4")
-    if entry.method == "POST" and (entry.id or entry.query):
-        raise Incorrect(f"{entry.place}.request.url: a POST goes to the type alone")
-    if entry.method in {"PUT", "DELETE"} and (bool(entry.id) == bool(entry.query) or entry.rest):
-        raise Incorrect(f"{entry.place}.request.url: {entry.method} goes to Type/id or to Type?condition")
-
-
-def _query(text: str) -> list[tuple[str, str]]:
-    return parse_qsl(text, keep_blank_values=False, max_num_fields=100) if text else []
-
-
-def _if_match(value: Any, place: str) -> int | None:
-    if value is None:
-        return None
-    match = _ETAG.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise Incorrect(f'{place}.request.ifMatch: is written W/"version"')
-    return int(match[1])
-
-
 # -- what an entry is about
 
 
-async def _resolve_target(entry: Entry, search: _Search) -> None:
+async def _resolve_target(entry: Entry, search: Search) -> None:
     """Turn conditions into ids; give created resources theirs."""
     if entry.method == "POST":
         if entry.if_none_exist:
@@ -264,7 +155,7 @@ async def _resolve_target(entry: Entry, search: _Search) -> None:
         entry.id = match.id if match else own or str(uuid.uuid4())
 
 
-async def _only_match(entry: Entry, query: Sequence[tuple[str, str]], search: _Search) -> Stored | None:
+async def _only_match(entry: Entry, query: Sequence[tuple[str, str]], search: Search) -> Stored | None:
     matches = (await search(entry.type, query)).matches
     if len(matches) > 1:
         raise PreconditionFailed(f"{entry.place}: the condition finds more than one {entry.type}; make it more precise")
@@ -292,82 +183,6 @@ def _names(entries: Sequence[Entry]) -> dict[str, str]:
             raise Incorrect(f"{entry.place}.fullUrl: another entry has the same")
         names[entry.full_url] = entry.target
     return names
-
-
-# -- references
-
-
-async def _rewrite_all(entries: Sequence[Entry], names: dict[str, str], search: _Search) -> None:
-    """Point every reference at what it will be called; Invalid lists those that lead nowhere."""
-    conditional: dict[str, str] = {}
-    issues: list[Issue] = []
-    for entry in entries:
-        if entry.resource is None or entry.existing is not None:
-            continue
-        missing: list[str] = []
-        asked: list[str] = []
-        resource = rewritten(entry.resource, names, missing, asked)
-        if asked:
-            for question in dict.fromkeys(asked):
-                if question not in conditional and (found := await _referred(question, entry, search, issues)):
-                    conditional[question] = found
-            resource = rewritten(resource, conditional, [], [])
-        entry.resource = resource
-        issues += [
-            Issue(
-                "error",
-                "not-found",
-                f"{entry.place}.resource",
-                "a reference names a urn:uuid that no entry has as fullUrl",
-            )
-            for _ in missing[:1]
-        ]
-    if issues:
-        raise Invalid(f"{issues[0].expression}: {issues[0].text}", issues=issues)
-
-
-def rewritten(value: dict[str, Any], names: dict[str, str], missing: list[str], asked: list[str]) -> dict[str, Any]:
-    """A copy in which every string that is a fullUrl of the bundle is what that entry will be called.
-
-    References to unknown urn:uuid go to `missing`, conditional ones to `asked`.
-    """
-    made: dict[str, Any] = {}
-    for key, inner in value.items():
-        kind = type(inner)
-        if kind is str:
-            if inner in names:
-                inner = names[inner]
-            elif key == "reference":
-                if inner.startswith("urn:"):
-                    if "identifier" not in value:
-                        missing.append(inner)
-                elif "?" in inner:
-                    asked.append(inner)
-        elif kind is dict:
-            inner = rewritten(inner, names, missing, asked)
-        elif kind is list:
-            inner = [
-                rewritten(one, names, missing, asked) if type(one) is dict
-                else names.get(one, one) if type(one) is str
-                else one
-                for one in inner
-            ]  # fmt: skip
-        made[key] = inner
-    return made
-
-
-async def _referred(question: str, entry: Entry, search: _Search, issues: list[Issue]) -> str | None:
-    type_, _, query = question.partition("?")
-    place = f"{entry.place}.resource"
-    if type_ not in definitions().types:
-        issues.append(Issue("error", "value", place, "a conditional reference does not begin with a resource type"))
-        return None
-    matches = (await search(type_, _query(query))).matches
-    if len(matches) != 1:
-        what = "nothing" if not matches else f"more than one {type_}"
-        issues.append(Issue("error", "not-found", place, f"a conditional reference finds {what}"))
-        return None
-    return f"{type_}/{matches[0].id}"
 
 
 # -- doing and answering

@@ -9,60 +9,19 @@ Rule source: FHIR R4 search (3.1.1.4 parameter types, 3.1.1.5 modifiers and pref
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
 
 from healthbrain.errors import Incorrect, Unsupported
 from healthbrain.fhir import SearchParameter, definitions
 from healthbrain.store import arrays, keys
-from healthbrain.store.moments import Amount, Moment, amount, moment
+from healthbrain.store.moments import amount, moment
+from healthbrain.store.pieces import NEVER, Condition, all_of, any_of, holds_any, lacks_all, negated, side
 from healthbrain.store.question import Criterion, split, unescape
+from healthbrain.store.ranges import amount_condition, date_condition, quantity_condition, updated_condition
 from healthbrain.store.rows import LONGEST_STRING, fold, main_code
 from healthbrain.store.types import CONJUNCTIONS, UNIONS, TypeIndex
 
 LAST_CHARACTER = "\U0010ffff"
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """A piece of SQL with its parameters."""
-
-    sql: str
-    parameters: tuple[Any, ...] = ()
-
-
-NEVER = Condition("false")
-
-
-def any_of(conditions: Sequence[Condition]) -> Condition:
-    """At least one holds."""
-    if len(conditions) == 1:
-        return conditions[0]
-    return Condition(f"({' or '.join(c.sql for c in conditions)})", sum((c.parameters for c in conditions), ()))
-
-
-def all_of(conditions: Sequence[Condition]) -> Condition:
-    """Every one holds."""
-    if len(conditions) == 1:
-        return conditions[0]
-    return Condition(f"({' and '.join(c.sql for c in conditions)})", sum((c.parameters for c in conditions), ()))
-
-
-def negated(condition: Condition) -> Condition:
-    """It does not hold (nor is it unknown)."""
-    return Condition(f"({condition.sql}) is not true", condition.parameters)
-
-
-def holds_any(alias: str, tokens: Sequence[int]) -> Condition:
-    """The row has at least one of these tokens."""
-    operator = "@>" if len(tokens) == 1 else "&&"
-    return Condition(f"{alias}.tokens {operator} %s", (arrays.int8(tokens),))
-
-
-def lacks_all(alias: str, tokens: Sequence[int]) -> Condition:
-    """The row has none of these tokens."""
-    return Condition(f"not {alias}.tokens && %s", (arrays.int8(tokens),))
 
 
 def condition(index: TypeIndex, criterion: Criterion, alias: str) -> Condition:
@@ -75,7 +34,7 @@ def condition(index: TypeIndex, criterion: Criterion, alias: str) -> Condition:
         )
     if name == "_lastUpdated":
         _no_modifier(criterion, "_lastUpdated")
-        return any_of([_updated(alias, moment(v, f"'{criterion.written}'")) for v in values])
+        return any_of([updated_condition(alias, moment(v, f"'{criterion.written}'")) for v in values])
     if union := UNIONS.get((index.name, name)):
         parts = [condition(index, _renamed(criterion, part), alias) for part in union]
         return all_of(parts) if modifier == "not" or (modifier, values) == ("missing", ("true",)) else any_of(parts)
@@ -220,9 +179,9 @@ def _string(index: TypeIndex, parameter: SearchParameter, criterion: Criterion, 
     if criterion.modifier == "exact":
         return holds_any(alias, [keys.number(keys.form(parameter.number, "exact", value)) for value in values])
     if criterion.modifier == "contains":
-        return any_of([_side("string", parameter.number, _inside(fold(v), criterion), alias) for v in values])
+        return any_of([side("string", parameter.number, _inside(fold(v), criterion), alias) for v in values])
     _only("string", criterion, "exact, :contains")
-    return any_of([_side("string", parameter.number, _prefix("s.value", fold(v), criterion), alias) for v in values])
+    return any_of([side("string", parameter.number, _prefix("s.value", fold(v), criterion), alias) for v in values])
 
 
 def _uri(index: TypeIndex, parameter: SearchParameter, criterion: Criterion, alias: str) -> Condition:
@@ -232,7 +191,7 @@ def _uri(index: TypeIndex, parameter: SearchParameter, criterion: Criterion, ali
     elif criterion.modifier == "below":
         if parameter.code.startswith("_"):
             raise Unsupported(f"'{criterion.written}': ':below' is not offered for {parameter.code}")
-        return any_of([_side("string", parameter.number, _prefix("s.value", v, criterion), alias) for v in values])
+        return any_of([side("string", parameter.number, _prefix("s.value", v, criterion), alias) for v in values])
     else:
         _only("uri", criterion, "below, :above")
     return holds_any(alias, [keys.number(keys.form(parameter.number, "uri", value)) for value in values])
@@ -263,18 +222,6 @@ def _inside(text: str, criterion: Criterion) -> Condition:
     return Condition("s.value like %s", (f"%{escaped}%",))
 
 
-_LETTER = {"string": "s", "date": "d", "number": "n"}
-
-
-def _side(table: str, param: int, inner: Condition, alias: str) -> Condition:
-    """Some row of a side table fulfils `inner`."""
-    row = _LETTER[table]
-    return Condition(
-        f"exists (select from resource_{table} {row} where {row}.rid = {alias}.rid and {row}.param = %s and {inner.sql})",
-        (param, *inner.parameters),
-    )
-
-
 # -- date
 
 
@@ -283,62 +230,7 @@ def _date(index: TypeIndex, parameter: SearchParameter, criterion: Criterion, al
     moments = [moment(value, f"'{criterion.written}'") for value in criterion.values]
     if parameter.code == index.main_date:
         return any_of([date_condition(f"{alias}.at_low", f"{alias}.at_high", m) for m in moments])
-    return any_of([_side("date", parameter.number, date_condition("d.low", "d.high", m), alias) for m in moments])
-
-
-def date_condition(low: str, high: str, asked: Moment) -> Condition:
-    """How a value's range [low, high) must lie to the asked one.
-
-    The bounds that follow from a rule are said too, where they let an index on `high` be used.
-    """
-    start, end = asked.low, asked.high
-    match asked.prefix:
-        case "eq":
-            return Condition(f"({low} >= %s and {high} <= %s and {high} > %s)", (start, end, start))
-        case "ne":
-            return Condition(f"({low} < %s or {high} > %s)", (start, end))
-        case "gt":
-            return Condition(f"{high} > %s", (end,))
-        case "ge":
-            return Condition(f"({high} > %s and ({high} > %s or {low} >= %s))", (start, end, start))
-        case "lt":
-            return Condition(f"{low} < %s", (start,))
-        case "le":
-            return Condition(f"({low} < %s and ({low} < %s or {high} <= %s))", (end, start, end))
-        case "sa":
-            return Condition(f"({low} >= %s and {high} > %s)", (end, end))
-        case "eb":
-            return Condition(f"{high} <= %s", (start,))
-        case _:  # ap: up to a tenth of the distance to now beside the range
-            return Condition(
-                f"({high} > %s - {_TENTH} and {low} < %s + {_TENTH})", (start, start, start, end, start, start)
-            )
-
-
-# a tenth of the time between a searched instant (bound twice) and now
-_TENTH = "greatest(now() - %s, %s - now()) / 10"
-
-
-def _updated(alias: str, asked: Moment) -> Condition:
-    """_lastUpdated is an instant, so the rules become simple comparisons."""
-    column, start, end = f"{alias}.updated", asked.low, asked.high
-    match asked.prefix:
-        case "eq":
-            return Condition(f"({column} >= %s and {column} < %s)", (start, end))
-        case "ne":
-            return Condition(f"({column} < %s or {column} >= %s)", (start, end))
-        case "gt" | "sa":
-            return Condition(f"{column} >= %s", (end,))
-        case "ge":
-            return Condition(f"{column} >= %s", (start,))
-        case "lt" | "eb":
-            return Condition(f"{column} < %s", (start,))
-        case "le":
-            return Condition(f"{column} < %s", (end,))
-        case _:
-            return Condition(
-                f"({column} >= %s - {_TENTH} and {column} < %s + {_TENTH})", (start, start, start, end, start, start)
-            )
+    return any_of([side("date", parameter.number, date_condition("d.low", "d.high", m), alias) for m in moments])
 
 
 # -- number and quantity
@@ -347,47 +239,14 @@ def _updated(alias: str, asked: Moment) -> Condition:
 def _number(index: TypeIndex, parameter: SearchParameter, criterion: Criterion, alias: str) -> Condition:
     _no_modifier(criterion, "number")
     asked = [amount(value, f"'{criterion.written}'") for value in criterion.values]
-    return any_of([_side("number", parameter.number, _amount_condition(a, 0), alias) for a in asked])
+    return any_of([side("number", parameter.number, amount_condition(a, 0), alias) for a in asked])
 
 
 def _quantity(index: TypeIndex, parameter: SearchParameter, criterion: Criterion, alias: str) -> Condition:
     _no_modifier(criterion, "quantity")
     return any_of(
-        [
-            _side("number", parameter.number, quantity_condition(value, criterion, 0), alias)
-            for value in criterion.values
-        ]
+        [side("number", parameter.number, quantity_condition(value, criterion, 0), alias) for value in criterion.values]
     )
-
-
-def quantity_condition(value: str, criterion: Criterion, code: int) -> Condition:
-    """number, number|system|code or number||unit; `code` is the hash of a composite's code."""
-    parts = [unescape(part) for part in split(value, "|")]
-    if len(parts) not in {1, 3}:
-        raise Incorrect(f"'{criterion.written}' is written number, number|system|code or number||unit")
-    inner = _amount_condition(amount(parts[0], f"'{criterion.written}'"), code)
-    if len(parts) == 1 or not parts[2]:
-        return inner
-    column, name = ("unit", f"{parts[1]}|{parts[2]}") if parts[1] else ("label", parts[2])
-    return all_of([inner, Condition(f"n.{column} = %s", (keys.name_hash(name),))])
-
-
-def _amount_condition(asked: Amount, code: int) -> Condition:
-    """How a value, or the range of one, must lie to the asked number."""
-    value, low, high = asked.value, asked.low, asked.high
-    rules: dict[str, tuple[str, tuple[float, ...]]] = {
-        "eq": ("n.high >= %s and n.low >= %s and n.high < %s", (low, low, high)),
-        "ne": ("(n.low < %s or n.high >= %s)", (low, high)),
-        "gt": ("n.high > %s", (value,)),
-        "ge": ("n.high >= %s", (value,)),
-        "lt": ("n.low < %s", (value,)),
-        "le": ("n.low <= %s", (value,)),
-        "sa": ("n.low > %s and n.high > %s", (value, value)),
-        "eb": ("n.high < %s", (value,)),
-        "ap": ("n.high >= %s and n.low <= %s", (value - abs(value) / 10, value + abs(value) / 10)),
-    }
-    sql, parameters = rules[asked.prefix]
-    return Condition(f"(n.code = %s and {sql})", (code, *parameters))
 
 
 # -- composite and special
@@ -415,7 +274,7 @@ def _composite_value(
     kinds = [component.type for component in components]
     if kinds == ["token", "quantity"]:
         code = keys.name_hash(_written_form("token", parts[0]))
-        return _side("number", parameter.number, quantity_condition(parts[1], criterion, code), alias)
+        return side("number", parameter.number, quantity_condition(parts[1], criterion, code), alias)
     if all(kind in {"token", "reference", "uri"} for kind in kinds):
         forms = "$".join(_written_form(kind, part) for kind, part in zip(kinds, parts, strict=True))
         return holds_any(alias, [keys.number(keys.form(parameter.number, "parts", forms))])

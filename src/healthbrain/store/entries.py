@@ -1,0 +1,119 @@
+"""The entries of a Bundle, read: what each wants done to what."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from healthbrain.errors import (
+    HealthBrainError,
+    Incorrect,
+    Issue,
+    Unsupported,
+)
+from healthbrain.fhir import definitions
+from healthbrain.store.values import Stored
+
+ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
+_ETAG = re.compile(r'(?:W/)?"?(\d{1,9})"?')
+
+
+@dataclass(slots=True)
+class Entry:
+    """One interaction of a bundle."""
+
+    number: int
+    method: str
+    type: str
+    id: str
+    query: list[tuple[str, str]]
+    resource: dict[str, Any] | None
+    full_url: str
+    if_match: int | None
+    if_none_exist: list[tuple[str, str]]
+    rest: str = ""  # what follows the id in the url of a GET
+    existing: Stored | None = None  # a conditional create found this: nothing to do
+
+    @property
+    def place(self) -> str:
+        return f"Bundle.entry[{self.number}]"
+
+    @property
+    def target(self) -> str:
+        return f"{self.type}/{self.id}"
+
+
+def read_all(raw: Sequence[Any]) -> list[Entry]:
+    """All entries, or one Invalid with everything that is wrong with them."""
+    entries, errors = [], []
+    for number, one in enumerate(raw):
+        try:
+            entries.append(read_entry(number, one))
+        except HealthBrainError as error:
+            errors.append((number, error))
+    if len(errors) == 1:
+        raise errors[0][1]
+    if errors:
+        issues = [Issue("error", "invalid", f"Bundle.entry[{number}]", error.message) for number, error in errors]
+        raise Incorrect(f"{len(issues)} entries of the Bundle are wrong; the first: {issues[0].text}", issues=issues)
+    return entries
+
+
+def read_entry(number: int, raw: Any) -> Entry:
+    place = f"Bundle.entry[{number}]"
+    request = raw.get("request") if isinstance(raw, dict) else None
+    if not isinstance(request, dict) or not isinstance(request.get("url"), str):
+        raise Incorrect(f"{place}.request: method and url are needed")
+    method = request.get("method")
+    if method not in ORDER:
+        raise Incorrect(f"{place}.request.method: is one of GET, HEAD, POST, PUT, DELETE")
+    if method == "PATCH":
+        raise Unsupported(f"{place}: PATCH is not offered in a Bundle yet; send the whole resource with PUT")
+    resource = raw.get("resource")
+    if method in {"POST", "PUT"} and not isinstance(resource, dict):
+        raise Incorrect(f"{place}.resource: is needed for {method}")
+    entry = Entry(
+        number=number,
+        method=method,
+        type="",
+        id="",
+        query=[],
+        resource=resource if method in {"POST", "PUT"} else None,
+        full_url=raw.get("fullUrl", "") if isinstance(raw.get("fullUrl", ""), str) else "",
+        if_match=_if_match(request.get("ifMatch"), place),
+        if_none_exist=query_of(str(request.get("ifNoneExist", "")).lstrip("?")),
+    )
+    _read_url(entry, request["url"])
+    return entry
+
+
+def _read_url(entry: Entry, url: str) -> None:
+    path, _, query = url.partition("?")
+    parts = [unquote(part) for part in path.strip("/").split("/")]
+    while len(parts) > 1 and parts[0] not in definitions().types:
+        parts.pop(0)  # an absolute url: what stands before the type is our own base
+    entry.type, entry.id = parts[0], parts[1] if len(parts) > 1 else ""
+    entry.rest = "/".join(parts[2:])
+    entry.query = query_of(query)
+    if entry.type not in definitions().types:
+        raise Incorrect(f"{entry.place}.request.url: does not begin with a resource type of FHIR R4")
+    if entry.method == "POST" and (entry.id or entry.query):
+        raise Incorrect(f"{entry.place}.request.url: a POST goes to the type alone")
+    if entry.method in {"PUT", "DELETE"} and (bool(entry.id) == bool(entry.query) or entry.rest):
+        raise Incorrect(f"{entry.place}.request.url: {entry.method} goes to Type/id or to Type?condition")
+
+
+def query_of(text: str) -> list[tuple[str, str]]:
+    return parse_qsl(text, keep_blank_values=False, max_num_fields=100) if text else []
+
+
+def _if_match(value: Any, place: str) -> int | None:
+    if value is None:
+        return None
+    match = _ETAG.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise Incorrect(f'{place}.request.ifMatch: is written W/"version"')
+    return int(match[1])

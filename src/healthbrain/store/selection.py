@@ -1,0 +1,132 @@
+"""Which rows a question means: its criteria and the reader's scope as conditions, chains in both directions included."""
+
+# ruff: noqa: S608 - the SQL is put together from our own pieces only; every value is a bound parameter
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from healthbrain.errors import Incorrect, TooLarge
+from healthbrain.scope import Scope
+from healthbrain.store import keys
+from healthbrain.store.conditions import condition, reference_targets
+from healthbrain.store.pieces import Condition
+from healthbrain.store.question import Criterion
+from healthbrain.store.types import TypeIndex, type_index
+from healthbrain.store.visibility import visible_sql
+
+_DEEPEST_CHAIN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Where a question's rows are: conditions joined by `and`."""
+
+    index: TypeIndex
+    conditions: tuple[Condition, ...]
+
+    @property
+    def where(self) -> str:
+        """The conditions as SQL."""
+        return " and ".join(c.sql for c in self.conditions)
+
+    @property
+    def parameters(self) -> list[Any]:
+        """What the conditions bind, in order."""
+        return [value for c in self.conditions for value in c.parameters]
+
+
+def select(
+    index: TypeIndex, criteria: Sequence[Criterion], scope: Scope, *, strict: bool, alias: str = "r", depth: int = 0
+) -> Selection:
+    """The rows of a type that fulfil the criteria and are open to `scope`."""
+    conditions = [Condition(f"{alias}.rtype = {index.number}::smallint and not {alias}.deleted")]
+    for criterion in criteria:
+        if (found := _condition(index, criterion, scope, alias, strict, depth)) is not None:
+            conditions.append(found)
+    rule, parameters = visible_sql(scope, index.name, alias)
+    if rule:
+        conditions.append(Condition(rule, tuple(parameters)))
+    return Selection(index, tuple(conditions))
+
+
+def _condition(
+    index: TypeIndex, criterion: Criterion, scope: Scope, row: str, strict: bool, depth: int
+) -> Condition | None:
+    if criterion.name == "_has":
+        return _reverse_chain(index, criterion, scope, row, depth)
+    if criterion.name not in index.parameters:
+        if strict:
+            known = ", ".join(sorted(code for code, p in index.parameters.items() if p.type != "special"))
+            raise Incorrect(f"'{criterion.name}' is not a search parameter of {index.name}; known are {known}")
+        return None
+    if criterion.chain:
+        return _chain(index, criterion, scope, row, depth)
+    return condition(index, criterion, row)
+
+
+# -- chains
+
+
+def _chain(index: TypeIndex, criterion: Criterion, scope: Scope, row: str, depth: int) -> Condition:
+    """subject:Patient.name=x: the reference is to one of the resources that fulfil the rest."""
+    parameter = index.parameters[criterion.name]
+    if parameter.type != "reference":
+        raise Incorrect(f"'{criterion.written}': only a reference can be followed, and {criterion.name} is none")
+    if depth >= _DEEPEST_CHAIN:
+        raise TooLarge(f"'{criterion.written}' is a chain of more than {_DEEPEST_CHAIN} references")
+    inner = _inner(criterion)
+    targets = [criterion.modifier] if criterion.modifier else reference_targets(parameter)
+    found: list[Condition] = []
+    for target in targets:
+        other = type_index(target)
+        if inner.name != "_has" and inner.name not in other.parameters:
+            continue
+        alias = f"t{depth}"
+        rest = select(other, [inner], scope, strict=True, alias=alias, depth=depth + 1)
+        if target == "Patient" and parameter.code in index.patient_params:
+            sql = f"{row}.patient in (select {alias}.patient from resource {alias} where {rest.where})"
+        else:
+            mask = keys.signed(keys.reference_mask(parameter.number))
+            token = f"resource_handle({alias}.key) # ({mask})::bigint"
+            sql = f"{row}.tokens && array(select {token} from resource {alias} where {rest.where})"
+        found.append(Condition(sql, tuple(rest.parameters)))
+    if not found:
+        raise Incorrect(
+            f"'{criterion.written}': no type that {criterion.name} refers to has a parameter '{inner.name}'"
+        )
+    return Condition(f"({' or '.join(c.sql for c in found)})", sum((c.parameters for c in found), ()))
+
+
+def _inner(criterion: Criterion) -> Criterion:
+    first, _, chain = criterion.chain.partition(".")
+    name, _, modifier = first.partition(":")
+    if name == "_has":
+        return Criterion(criterion.written, "_has", "", criterion.chain.removeprefix("_has:"), criterion.values)
+    return Criterion(criterion.written, name, modifier, chain, criterion.values)
+
+
+def _reverse_chain(index: TypeIndex, criterion: Criterion, scope: Scope, row: str, depth: int) -> Condition:
+    """_has:Observation:patient:code=x: some Observation that fulfils the rest refers to this row."""
+    type_, _, rest = criterion.chain.partition(":")
+    name, _, rest = rest.partition(":")
+    if not type_ or not name or not rest:
+        raise Incorrect(f"'{criterion.written}' is written _has:Type:reference:parameter")
+    if depth >= _DEEPEST_CHAIN:
+        raise TooLarge(f"'{criterion.written}' is a chain of more than {_DEEPEST_CHAIN} references")
+    other = type_index(type_)
+    parameter = other.parameters.get(name)
+    if parameter is None or parameter.type != "reference":
+        raise Incorrect(f"'{criterion.written}': {name} is not a reference parameter of {type_}")
+    alias = f"t{depth}"
+    inner = _inner(Criterion(criterion.written, "", "", rest, criterion.values))
+    selected = select(other, [inner], scope, strict=True, alias=alias, depth=depth + 1)
+    if index.name == "Patient" and name in other.patient_params:
+        sql = f"{row}.patient in (select {alias}.patient from resource {alias} where {selected.where})"
+        return Condition(sql, tuple(selected.parameters))
+    mask = keys.signed(keys.reference_mask(parameter.number))
+    token = f"array[resource_handle({row}.key) # ({mask})::bigint]"
+    sql = f"exists (select from resource {alias} where {alias}.tokens @> {token} and {selected.where})"
+    return Condition(sql, tuple(selected.parameters))
