@@ -243,7 +243,15 @@ async def sizes(pool: Pool) -> dict[str, float]:
         await connection.set_autocommit(True)
         await connection.execute("vacuum analyze")
         (count,) = await (await connection.execute("select count(*) from resource")).fetchone() or (1,)
-        tables = ("resource", "resource_history", "resource_date", "resource_number", "resource_string", "concept_text", "change")
+        tables = (
+            "resource",
+            "resource_history",
+            "resource_date",
+            "resource_number",
+            "resource_string",
+            "concept_text",
+            "change",
+        )
         found = {}
         for table in tables:
             row = await (await connection.execute(f"select pg_total_relation_size('{table}')")).fetchone() or (0,)
@@ -277,7 +285,11 @@ async def main() -> None:
                 with profiled(chosen.profile and nth == 0):
                     await ingest(bench, part, count, "transaction ingest (resources)")
             per_resource = await sizes(pool)
-            print("disk, bytes a resource: " + ", ".join(f"{k} {v:.0f}" for k, v in per_resource.items()) + f" = {sum(per_resource.values()):.0f}")
+            print(
+                "disk, bytes a resource: "
+                + ", ".join(f"{k} {v:.0f}" for k, v in per_resource.items())
+                + f" = {sum(per_resource.values()):.0f}"
+            )
             for count in clients:
                 await reads(bench, count, chosen.seconds)
             if chosen.json:
