@@ -79,33 +79,41 @@ class Compiler:
         self.tables[table.name] = kinds
         return Statement(table.name, query)
 
-    def population(self, definition: Definition) -> Statement:
-        """The members of a measure: who, where, in the numerator or why not, resting on which resources."""
+    def population(self, definition: Definition, *, named: bool) -> Statement:
+        """The members of a measure: where they count and whether in the numerator; with `named` also who they are, why
+        not, and on which resources that rests."""
         population = definition.population
         kinds = self.kinds(population.source)
-        inside = f"coalesce({self.condition(population.numerator, kinds, 'b.')}, false)"
-        reasons = [
-            f"case when not {inside} and {self.condition(one.when, kinds, 'b.')} then {literal(one.id)} end"
-            for one in population.reasons
-        ]
-        shown = ", ".join(f"{name(column)} := b.{name(column)}" for column in population.shown)
         outputs = {
-            "subject": f"cast(b.{name(population.subject)} as varchar)",
             "town": f"coalesce({self.value(population.town, kinds, 'b.').sql}, '')",
             "institution": f"coalesce({self._text(population.institution, kinds)}, '')",
-            "numerator": inside,
-            "reasons": f"list_filter(cast([{', '.join(reasons)}] as varchar[]), lambda x: x is not null)",
-            "shown": f"to_json(struct_pack({shown}))" if shown else "cast('{}' as json)",
+            "numerator": self._inside(definition),
         }
+        joins = ""
+        if named:
+            joins, evidence = self._evidence(definition)
+            shown = ", ".join(f"{name(column)} := b.{name(column)}" for column in population.shown)
+            outputs |= {
+                "subject": f"cast(b.{name(population.subject)} as varchar)",
+                "reasons": self._reasons(definition),
+                "shown": f"to_json(struct_pack({shown}))" if shown else "cast('{}' as json)",
+                "evidence": evidence,
+            }
         query = f"select * from {name(population.source)} where {self.condition(population.where, kinds)}"
-        selected = [f"{expression} as {column}" for column, expression in outputs.items()]
-        joins, lists = self._evidence(definition)
-        selected.append(
-            f"list_concat(cast([] as varchar[]), {', '.join(lists)}) as evidence"
-            if lists
-            else "cast([] as varchar[]) as evidence"
+        selected = ", ".join(f"{expression} as {column}" for column, expression in outputs.items())
+        return Statement(MEMBERS, f"select {selected} from ({query}) b {joins}")
+
+    def _inside(self, definition: Definition) -> str:
+        kinds = self.kinds(definition.population.source)
+        return f"coalesce({self.condition(definition.population.numerator, kinds, 'b.')}, false)"
+
+    def _reasons(self, definition: Definition) -> str:
+        kinds = self.kinds(definition.population.source)
+        reasons = ", ".join(
+            f"case when not {self._inside(definition)} and {self.condition(one.when, kinds, 'b.')} then {literal(one.id)} end"
+            for one in definition.population.reasons
         )
-        return Statement(MEMBERS, f"select {', '.join(selected)} from ({query}) b {joins}")
+        return f"list_filter(cast([{reasons}] as varchar[]), lambda x: x is not null)"
 
     def kinds(self, table: str) -> Kinds:
         """The columns of a table made before."""
@@ -153,16 +161,18 @@ class Compiler:
         kinds[one.name] = "integer"
         return f"select b.*, coalesce({alias}.n, 0) as {name(one.name)} from ({query}) b left join ({rows}) {alias} on {_on(one.match, alias)}"
 
-    def _evidence(self, definition: Definition) -> tuple[str, list[str]]:
-        joins, lists = "", []
+    def _evidence(self, definition: Definition) -> tuple[str, str]:
+        """Joins, and the list of resource ids that they give."""
+        joins, lists = "", ["cast([] as varchar[])"]
         for number, one in enumerate(definition.population.evidence):
             alias = f"e{number}"
             _matchable(one.match, self.kinds(one.table), self.kinds(definition.population.source))
             keys = ", ".join(name(column) for column in one.match)
             ids = f"list({literal(one.type + '/')} || _id order by _id)"
-            joins += f" left join (select {keys}, {ids} as ids from {name(one.table)} group by {keys}) {alias} on {_on(one.match, alias)}"
+            rows = f"select {keys}, {ids} as ids from {name(one.table)} group by {keys}"
+            joins += f" left join ({rows}) {alias} on {_on(one.match, alias)}"
             lists.append(f"coalesce({alias}.ids, cast([] as varchar[]))")
-        return joins, lists
+        return joins, f"list_concat({', '.join(lists)})" if len(lists) > 1 else lists[0]
 
 
 def library_statements(compiler: Compiler, library: Library, needed: Sequence[str]) -> Iterator[Statement]:
@@ -190,16 +200,16 @@ def needed_tables(library: Library, definitions: Sequence[Definition]) -> list[s
     return sorted(wanted)
 
 
-def statements(compiler: Compiler, definition: Definition) -> Iterator[Statement]:
-    """What computes one period of a measure, after the library's tables are there."""
+def statements(compiler: Compiler, definition: Definition, *, named: bool) -> Iterator[Statement]:
+    """What computes one period of a measure, after the library's and the prepared tables are there."""
     for table in definition.tables:
         yield compiler.table(table)
-    yield compiler.population(definition)
+    yield compiler.population(definition, named=named)
 
 
 def _uses_of(definition: Definition) -> list[str]:
     found = [definition.population.source, *(one.table for one in definition.population.evidence)]
-    for table in definition.tables:
+    for table in (*definition.prepared, *definition.tables):
         found += _uses(table)
     return found
 

@@ -133,9 +133,9 @@ def compute_all(
         connection.close()
 
 
-def compiler_for(base: Compiler, definition: Definition, span: Span) -> Compiler:
-    """A compiler that knows the definition's constants and the period."""
-    compiler = Compiler({**base.constants, **definition.constants, "from": span.start, "to": span.to})
+def compiler_for(base: Compiler, constants: Mapping[str, Constant]) -> Compiler:
+    """A compiler that knows more constants."""
+    compiler = Compiler({**base.constants, **constants})
     compiler.tables.update(base.tables)
     return compiler
 
@@ -144,9 +144,13 @@ def _measure(
     connection: duckdb.DuckDBPyConnection, base: Compiler, definition: Definition, today: date
 ) -> tuple[list[Result], list[Member]]:
     results: list[Result] = []
+    prepared = compiler_for(base, definition.constants)
+    for table in definition.prepared:
+        _make(connection, prepared.table(table))
     periods = spans(definition, today)
     for span in periods:
-        for statement in statements(compiler_for(base, definition, span), definition):
+        compiler = compiler_for(prepared, {"from": span.start, "to": span.to})
+        for statement in statements(compiler, definition, named=definition.members and span is periods[-1]):
             _make(connection, statement)
         results += _results(connection, definition, span)
     return results, _members(connection) if definition.members else []

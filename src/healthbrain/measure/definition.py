@@ -1,8 +1,8 @@
 """What a measure is: data, read from YAML and checked, interpreted by `compile` (DuckDB) and `oracle` (row by row).
 
 A definition names its source document and clause, its formula in words (口径), unit, direction, targets by year, and
-how to compute it: *views* make resources flat, *tables* work on them step by step, the *population* says who is
-counted and who of them is in the numerator. There is no SQL in a definition; conditions are FHIRPath expressions over
+how to compute it: *views* make resources flat, *tables* work on them step by step (those under `prepare` once, the
+others for every period), the *population* says who is counted and who of them is in the numerator. There is no SQL in a definition; conditions are FHIRPath expressions over
 columns. Constants are `%name`: those of the definition, the code systems of `terms.systems`, and `%from`, `%to`, the
 first and last day of the window.
 
@@ -145,7 +145,8 @@ class Definition:
     window_months: int  # 0 = the period itself
     periods: int  # how many periods the trend goes back, this one included
     population: Population
-    tables: tuple[Table, ...]
+    prepared: tuple[Table, ...]  # made once; they know nothing of the period
+    tables: tuple[Table, ...]  # made anew for every period
     targets: Mapping[int, float] = field(default_factory=dict)
     constants: Mapping[str, str | int | float | tuple[str, ...]] = field(default_factory=dict)
     members: bool = True  # keep the members of the latest period for walking down

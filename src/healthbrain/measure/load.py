@@ -30,7 +30,7 @@ from healthbrain.measure.definition import (
 LIBRARY = "library.yaml"
 _DEFINITION = {
     "id", "version", "title", "formula", "reading", "source", "kind", "unit", "direction", "period", "window_months",
-    "periods", "population", "tables", "targets", "constants", "members", "order",
+    "periods", "population", "prepare", "tables", "targets", "constants", "members", "order",
 }  # fmt: skip
 _TABLE = {"from", "where", "with", "count", "add", "keep", "one_per", "fold"}
 _POPULATION = {
@@ -88,6 +88,7 @@ def definition_of(text: str, where: str) -> Definition:
             window_months=int(raw.get("window_months", "0")),
             periods=int(raw["periods"]),
             population=_population(raw["population"], where),
+            prepared=tuple(_table(name, one, where) for name, one in raw.get("prepare", {}).items()),
             tables=tuple(_table(name, one, where) for name, one in raw.get("tables", {}).items()),
             targets={int(year): float(value) for year, value in raw.get("targets", {}).items()},
             constants={name: _constant(value) for name, value in raw.get("constants", {}).items()},

@@ -54,7 +54,7 @@ def members(
                     person = None if patient is None else persons.get(patient, f"patient:{patient}")
                     table.append({**record, "person": person})
         world.tables[view.name] = table
-    for step in (*library.tables, *definition.tables):
+    for step in (*library.tables, *definition.prepared, *definition.tables):
         if step.source in world.tables:
             world.tables[step.name] = world.table(step)
     return sorted(world.population(definition), key=lambda one: (one.subject, one.evidence))
