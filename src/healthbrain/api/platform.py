@@ -16,10 +16,21 @@ from healthbrain.store import Observer, Store
 class Platform(Protocol):
     """The rooms of one process. `healthbrain.runtime.Platform` is one."""
 
-    settings: Settings
-    store: Store
-    observers: Sequence[Observer]
-    audit: Recorder
+    @property
+    def settings(self) -> Settings:
+        """What the operator has set."""
+
+    @property
+    def store(self) -> Store:
+        """The resource store."""
+
+    @property
+    def observers(self) -> Sequence[Observer]:
+        """What runs inside the transaction of every write."""
+
+    @property
+    def audit(self) -> Recorder:
+        """The audit log's writer of this process."""
 
     @property
     def dsn(self) -> str:
