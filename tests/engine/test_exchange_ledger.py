@@ -14,7 +14,7 @@ import pytest
 
 from healthbrain.access import put_organisation
 from healthbrain.database import Pool, open_pool
-from healthbrain.errors import Conflict, HealthBrainError, Incorrect, NotFound
+from healthbrain.errors import Busy, Conflict, HealthBrainError, Incorrect, NotFound
 from healthbrain.exchange import (
     Arrival,
     Filter,
@@ -631,5 +631,48 @@ def test_two_sources_cannot_send_under_one_name(dsn: str) -> None:
                             **wrong,
                         },
                     )
+
+    run(dsn, world)
+
+
+class Collisions:
+    """An observer that reports a collision the first `n` times, as the store does when two writers block each other."""
+
+    def __init__(self, n: int) -> None:
+        self.left = n
+
+    async def __call__(self, *_: Any) -> None:
+        if self.left:
+            self.left -= 1
+            raise Busy("somebody else writes the same resources")
+
+
+def test_a_collision_is_tried_again_and_is_nobodys_fault(dsn: str, tmp_path: Path) -> None:
+    async def world(pool: Pool, _: Ledger, sources: dict[str, Source]) -> None:
+        assert (await v2(Ledger(pool, STORE, [Collisions(2)]), adt()))[:2] == ("accepted", "AA")
+        assert (await v2(Ledger(pool, STORE, [Collisions(99)]), adt("A2")))[:2] == ("failed", "AE")
+        standing = await receive_ndjson(
+            Ledger(pool, STORE, [Collisions(1)]), lines(3), sources["files"], name="x", key="x", at=AT
+        )
+        assert (standing.state, standing.refused) == ("accepted", 0)
+        file = tmp_path / "y.ndjson"
+        file.write_bytes(b"".join(lines(5)))
+        (report,) = await import_paths(Ledger(pool, STORE, [Collisions(99)]), [file], sources["files"])
+        assert (report.state, report.refused) == ("failed", 0)
+        (report,) = await import_paths(Ledger(pool, STORE), [file], sources["files"])
+        assert (report.state, report.entries) == ("accepted", 5)
+
+    run(dsn, world)
+
+
+def test_an_import_without_a_database_says_so(dsn: str, tmp_path: Path) -> None:
+    async def world(pool: Pool, ledger: Ledger, sources: dict[str, Source]) -> None:
+        file = tmp_path / "y.ndjson"
+        file.write_bytes(b"".join(lines(5)))
+        other = await open_pool(dsn, size=1)
+        await other.close()
+        (report,) = await import_paths(Ledger(other, STORE), [file], sources["files"])
+        assert report.state == "failed"
+        assert "database" in report.problems[0]
 
     run(dsn, world)

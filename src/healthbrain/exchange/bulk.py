@@ -15,14 +15,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import psycopg
-
 from healthbrain.database import Connection
-from healthbrain.errors import Conflict, HealthBrainError, Incorrect, Issue, Malformed, NotFound
+from healthbrain.errors import (
+    Busy,
+    Conflict,
+    HealthBrainError,
+    Incorrect,
+    Issue,
+    Malformed,
+    NotFound,
+    Unsupported,
+    http_status,
+)
 from healthbrain.exchange import ledger as rows
 from healthbrain.exchange.fhir_door import write_bundle
 from healthbrain.exchange.plausible import future_facts
-from healthbrain.exchange.receiving import Ledger
+from healthbrain.exchange.receiving import COLLIDED, Ledger
 from healthbrain.exchange.values import Receipt, Source, State
 from healthbrain.fhir import parse, validate
 from healthbrain.store import Write, WriteContext
@@ -180,7 +188,7 @@ async def _take_in(
             return Standing(
                 standing.delivery, first + len(chunk) - 1, standing.written + changed, standing.refused + len(refused)
             )
-        except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
+        except COLLIDED:
             if attempt + 1 == _ATTEMPTS:
                 raise
             await asyncio.sleep(0.05 * (attempt + 1))
@@ -200,16 +208,24 @@ async def _write(
             async with connection.transaction():
                 done = await ledger.store.write(connection, writes, context, observers=ledger.observers, validated=True)
                 changed = sum(one.changed for one in done)
-        except HealthBrainError:
+        except HealthBrainError as error:
+            _only_theirs(error)
             singly = [one for one in lines if not one.issues]
     for one in singly:
         try:
             async with connection.transaction():
                 changed += await _write_one(connection, ledger, context, one)
         except HealthBrainError as error:
+            _only_theirs(error)
             issues = error.issues or (Issue("error", "processing", "", error.message),)
             refused.append(Line(one.number, issues=tuple(issues)))
     return changed, sorted(refused, key=lambda one: one.number)
+
+
+def _only_theirs(error: HealthBrainError) -> None:
+    """A line is refused for what is wrong with it, never for trouble of ours: that ends the chunk, to be begun again."""
+    if isinstance(error, Busy) or (http_status(error) >= 500 and not isinstance(error, Unsupported)):
+        raise error
 
 
 async def _write_one(connection: Connection, ledger: Ledger, context: WriteContext, line: Line) -> int:

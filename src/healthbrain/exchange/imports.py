@@ -16,7 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Literal, cast
 
-from healthbrain.errors import HealthBrainError, Incorrect, Malformed, NotFound, TooLarge
+import psycopg
+from psycopg_pool import PoolClosed, PoolTimeout
+
+from healthbrain.errors import Busy, HealthBrainError, Incorrect, Malformed, NotFound, TooLarge, http_status
 from healthbrain.exchange.bulk import Standing, receive_ndjson
 from healthbrain.exchange.hl7v2.files import messages_in
 from healthbrain.exchange.receiving import Ledger
@@ -67,8 +70,13 @@ async def import_paths(
         try:
             await _import_file(ledger, path, source, report, author=author, progress=progress, clock=clock)
         except HealthBrainError as error:
-            report.state = "refused"
+            report.state = "failed" if isinstance(error, Busy) or http_status(error) >= 500 else "refused"
             report.problems.append(error.message)
+        except (psycopg.Error, PoolTimeout, PoolClosed):
+            report.state = "failed"
+            report.problems.append(
+                "the database can't be reached or can't write; start the import again, it goes on here"
+            )
         except OSError as error:
             report.state = "failed"
             report.problems.append(f"the file can't be read: {error.strerror or type(error).__name__}")

@@ -47,8 +47,8 @@ _log = logging.getLogger(__name__)
 _LARGE = 256 * 1024  # bytes; from here on reading happens in a thread
 _ATTEMPTS = 4  # when two transactions block each other one of them is begun again
 _CACHE_SECONDS = 5.0
-_COLLIDED = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
-_DOWN = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed, OSError)
+COLLIDED = (Busy, psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)  # the store says Busy
+DOWN = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class Ledger:
                 raise Conflict("a FHIR arrival needs a registered source; issue a token for one")
         except HealthBrainError as error:
             return await self._not_taken(arrival, None, error, at, again)
-        except _DOWN as error:
+        except DOWN as error:
             return _lost(error)
         taken = owner
 
@@ -150,7 +150,7 @@ class Ledger:
         except HealthBrainError as error:
             receipt = await self._not_taken(arrival, sender, error, at, again, _said_at(message, sender))
             return _acknowledged(receipt, message or arrival.raw, "AE" if isinstance(error, Invalid) else "AR", at)
-        except _DOWN as error:
+        except DOWN as error:
             return _acknowledged(_lost(error), message or arrival.raw, "AE", at)
         except Exception as error:
             receipt = await self._not_taken(arrival, sender, _fault(error), at, again)
@@ -221,7 +221,7 @@ class Ledger:
                 return await self._try(arrival, owner, write, at, again)
             except _AlreadyHere:
                 return await self._duplicate(arrival, owner, at, again)
-            except _COLLIDED as clash:
+            except COLLIDED as clash:
                 if attempt + 1 < _ATTEMPTS:
                     await asyncio.sleep(0.01 * (attempt + 1))
                     continue
@@ -229,7 +229,7 @@ class Ledger:
                 _log.warning("delivery given up after %d collisions: %s", _ATTEMPTS, type(clash).__name__)
             except HealthBrainError as wrong:
                 error = wrong
-            except _DOWN as down:
+            except DOWN as down:
                 error = Unavailable("the database can't be reached or can't write; nothing was stored, send again")
                 _log.error("delivery not stored: %s", _described(down))
             except Exception as ours:
@@ -271,7 +271,7 @@ class Ledger:
                     else:
                         await ledger.record(connection, number, entry, None)
                     return Receipt(number, "duplicate", original=earlier[0])
-        except _DOWN as error:
+        except DOWN as error:
             return _lost(error)
         place = "MSH-10" if arrival.door == "hl7v2" else ""
         issue = Issue(
@@ -308,7 +308,7 @@ class Ledger:
                     await ledger.settle(connection, number, entry, again.by)
                 else:
                     await ledger.record(connection, number, entry, arrival.raw)
-        except _DOWN as down:
+        except DOWN as down:
             return _lost(down)
         return Receipt(number, state, tuple(issues), None, (), error)
 
