@@ -126,7 +126,7 @@ async def follow(pool: Pool, folder: Path, links: lake.Persons) -> None:
     own = time.process_time()
     progress = await lake.sync(pool, folder, AT, persons=links)
     report("change feed -> Parquet, first time", progress.rows, progress.seconds, time.process_time() - own)
-    size = sum(path.stat().st_size for path in folder.rglob("*.parquet"))
+    size = sum(part.bytes for parts in Lake(folder).state().parts.values() for part in parts)
     print(
         f"on the disk                               {size / 1e6:>10,.1f} MB   {size / progress.rows:,.0f} bytes a resource"
     )

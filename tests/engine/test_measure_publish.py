@@ -13,6 +13,7 @@ import pytest
 from healthbrain import measure
 from healthbrain.database import Pool, open_pool
 from healthbrain.errors import Incorrect, NotFound
+from healthbrain.measure.describe import as_markdown
 from healthbrain.measure.load import definition_of
 from healthbrain.terms import systems
 from tests.engine.measure_cohort import AT, CENTRE, TODAY, Cohort, every
@@ -188,3 +189,8 @@ def test_every_definition_states_its_source_formula_and_reading_in_both_language
         for words in (one.title, one.formula, one.reading, *(reason.text for reason in one.population.reasons)):
             assert set(words) == {"zh", "en"}, one.id
             assert all(words.values()), one.id
+
+
+def test_the_page_of_measures_is_written_from_the_definitions() -> None:
+    page = Path(__file__).parents[2] / "docs" / "reference" / "measures.md"
+    assert page.read_text("utf-8") == as_markdown(), "write it again: tools/write_measures.py"

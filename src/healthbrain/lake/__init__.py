@@ -6,7 +6,7 @@
     Lake(folder).connect()              read: a DuckDB connection over one consistent state
     View, to_sql                        flat tables over resources, in the form of SQL on FHIR
 
-Shape and reasons: docs/decisions/0020-lake-shape.md.
+Shape and reasons: docs/decisions/0005-lake-shape.md.
 """
 
 from healthbrain.lake.compaction import compact, erase

@@ -7,7 +7,7 @@ that nests in itself (Questionnaire.item.item), the complex alternatives of an e
 whole resources inside others. Ids of inner elements and
 extensions of primitives have no column. Nothing is lost by that, because every row also keeps the resource as it was
 written, byte for byte, in `_body`: decimals there have their digits (72.50), while the decimal columns are doubles.
-Measured choice: docs/decisions/0020-lake-shape.md.
+Measured choice: docs/decisions/0005-lake-shape.md.
 """
 
 from __future__ import annotations

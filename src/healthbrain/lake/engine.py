@@ -6,7 +6,7 @@ from pathlib import Path
 
 import duckdb
 
-MEMORY = "2GB"  # what DuckDB reserves; a tenth to a fifth of it is really used (docs/performance.md)
+MEMORY = "2GB"  # what DuckDB reserves; a tenth to a fifth of it is really used (docs/decisions/0005-lake-shape.md)
 _THREADS = 2
 
 

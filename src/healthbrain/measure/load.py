@@ -4,6 +4,7 @@ codes keep their zeros), unknown and doubled keys are errors, and the whole is c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
@@ -25,6 +26,7 @@ from healthbrain.measure.definition import (
     Source,
     Table,
     With,
+    Words,
 )
 
 LIBRARY = "library.yaml"
@@ -36,6 +38,9 @@ _TABLE = {"from", "where", "with", "count", "add", "keep", "one_per", "fold"}
 _POPULATION = {
     "from", "subject", "town", "institution", "where", "numerator", "reasons", "evidence", "shown",
 }  # fmt: skip
+
+
+_FOLDED = re.compile(r"(?<=[\u3000-\u9fff\uff00-\uffef]) (?=[\u3000-\u9fff\uff00-\uffef])")
 
 
 class _Strict(yaml.BaseLoader):
@@ -77,9 +82,9 @@ def definition_of(text: str, where: str) -> Definition:
         return Definition(
             id=raw["id"],
             version=raw["version"],
-            title=raw["title"],
-            formula=raw["formula"],
-            reading=raw.get("reading", {}),
+            title=_words(raw["title"]),
+            formula=_words(raw["formula"]),
+            reading=_words(raw.get("reading", {})),
             source=Source(raw["source"]["document"], raw["source"]["clause"]),
             kind=_one_of(raw["kind"], ("proportion", "count"), where),
             unit=raw["unit"],
@@ -145,10 +150,15 @@ def _population(raw: Mapping[str, Any], where: str) -> Population:
         institution=raw["institution"],
         where=raw.get("where", "true"),
         numerator=raw.get("numerator", "true"),
-        reasons=tuple(Reason(id_, one["when"], one["text"]) for id_, one in raw.get("reasons", {}).items()),
+        reasons=tuple(Reason(id_, one["when"], _words(one["text"])) for id_, one in raw.get("reasons", {}).items()),
         evidence=tuple(Evidence(one["table"], one["type"], one["match"]) for one in raw.get("evidence", ())),
         shown=tuple(raw.get("shown", ())),
     )
+
+
+def _words(raw: Mapping[str, str]) -> Words:
+    """Texts by language. YAML joins folded lines with a space, which Chinese does not have."""
+    return {language: _FOLDED.sub("", text) for language, text in raw.items()}
 
 
 def _constant(value: Any) -> str | int | float | tuple[str, ...]:
