@@ -33,7 +33,7 @@ def district(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A platform that serves a synthetic district of a few people."""
     running = Running(tmp_path_factory.mktemp("web") / "data", HB_DEMO="true")
     made = subprocess.run(
-        [*HB, "demo", "--residents", "120", "--months", "8", "--load-only"],
+        [*HB, "demo", "--residents", "240", "--months", "8", "--load-only"],
         env=running.environment, capture_output=True, text=True, check=False, timeout=240,
     )  # fmt: skip
     assert made.returncode == 0, made.stderr[-2000:]
@@ -60,6 +60,7 @@ def signed_in(chromium: Browser, district: Running) -> Iterator[Callable[[str], 
     def of(name: str) -> BrowserContext:
         if name not in contexts:
             context = chromium.new_context(base_url=district.url, locale="zh-CN")
+            context.set_default_timeout(12_000)
             page = context.new_page()
             page.goto("/login")
             page.fill("#name", name)
@@ -84,7 +85,7 @@ def axe() -> str:
     return (folder / manifest["axe.js"]["file"]).read_text("utf-8")
 
 
-def look(context: BrowserContext, url: str, path: str, *, language: str = "zh-CN", theme: str = "light") -> None:
+def look(context: BrowserContext, url: str, *, language: str = "zh-CN", theme: str = "light") -> None:
     """Set language and look for this browser."""
     context.add_cookies(
         [{"name": "hb_language", "value": language, "url": url}, {"name": "hb_theme", "value": theme, "url": url}]

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.browser
 @pytest.fixture
 def page(request: pytest.FixtureRequest, signed_in: Callable[[str], BrowserContext], district: Running) -> Page:
     context = signed_in(request.param)
-    look(context, district.url, "/")
+    look(context, district.url)
     page = context.new_page()
     page.set_viewport_size({"width": 1440, "height": 900})
     return page
@@ -86,7 +86,7 @@ def test_a_doctor_opens_a_strangers_record_only_in_an_emergency_and_the_log_says
     panel.goto("/residents")
     own = {link.get_attribute("href") for link in panel.query_selector_all("tbody a[href^='/residents/P']")}
     other = signed_in("cdc").new_page()
-    other.goto("/cockpit/persons?measure=IND-Q-10")
+    other.goto("/cockpit/persons?measure=BPHS-HTN02")
     everybody = [link.get_attribute("href") for link in other.query_selector_all("tbody a[href^='/residents/P']")]
     other.close()
     for stranger in (href for href in everybody if href not in own):
@@ -115,7 +115,7 @@ def test_a_resident_reads_the_own_record_in_plain_words_and_sees_who_looked(page
 @pytest.mark.parametrize("page", ["resident"], indirect=True)
 def test_a_resident_sees_nobody_elses_record(page: Page, signed_in: Callable[[str], BrowserContext]) -> None:
     other = signed_in("cdc").new_page()
-    other.goto("/cockpit/persons?measure=IND-Q-10")
+    other.goto("/cockpit/persons?measure=BPHS-HTN02")
     hrefs = [link.get_attribute("href") or "" for link in other.query_selector_all("tbody a[href^='/residents/P']")]
     other.close()
     page.goto("/")

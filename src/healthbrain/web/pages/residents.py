@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from healthbrain import access, identity
+from healthbrain.database import Connection
 from healthbrain.errors import Forbidden
+from healthbrain.scope import Scope
 from healthbrain.web.language import N_
 from healthbrain.web.pages import people
 from healthbrain.web.pages.people import ResidentLine
@@ -41,9 +43,7 @@ async def residents(visit: Visit) -> Response:
     start = int(text) if (text := visit.query.get("from", "")).isdecimal() else 0
     page = ResidentsPage()
     async with visit.platform.pool.connection() as connection:
-        scope = await visit.decide(connection, "search", "Patient")
-        if not scope.identified:
-            raise Forbidden("finding single residents needs a purpose that identifies people")
+        scope = await _scope(visit, connection)
         if visit.who.practitioner:
             own = await access.panel(connection, visit.who.practitioner)
             tree = await visit.platform.tree(connection)
@@ -63,9 +63,7 @@ async def search(visit: Visit) -> Response:
     form = await visit.form()
     number, name, birth = (str(form.get(key, "")).strip() for key in ("number", "name", "birth"))
     async with visit.platform.pool.connection() as connection:
-        scope = await visit.decide(connection, "search", "Patient")
-        if not scope.identified:
-            raise Forbidden("finding single residents needs a purpose that identifies people")
+        scope = await _scope(visit, connection)
         tree = await visit.platform.tree(connection)
         if number:
             persons = await identity.find(connection, identifier=number, limit=_MOST)
@@ -84,6 +82,15 @@ async def search(visit: Visit) -> Response:
     visit.note("E", "Patient", patients=patients, detail=f"by {kind}, {len(rows)} found", interaction="search")
     page = ResidentsPage(number, name, birth, searched=True, rows=rows)
     return show(visit, "residents.html", page, crumbs=_crumbs(visit))
+
+
+async def _scope(visit: Visit, connection: Connection) -> Scope:
+    if visit.who.role == "resident":
+        raise Forbidden("residents open their own record; they do not search for others")
+    scope = await visit.decide(connection, "search", "Patient")
+    if not scope.identified:
+        raise Forbidden("finding single residents needs a purpose that identifies people")
+    return scope
 
 
 def _crumbs(visit: Visit) -> list[Crumb]:
