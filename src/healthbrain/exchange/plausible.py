@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
 from functools import cache
 from importlib import resources
@@ -22,15 +23,26 @@ _SKEW = timedelta(hours=1)
 _CHINA = timezone(timedelta(hours=8))
 
 
+@dataclass(frozen=True, slots=True)
+class _Fact:
+    path: str
+    unless: frozenset[str]
+    ahead: timedelta
+
+    @property
+    def steps(self) -> list[str]:
+        return self.path.split(".")
+
+
 @cache
-def _table() -> dict[str, list[tuple[str, tuple[str, ...], frozenset[str]]]]:
+def _table() -> dict[str, list[_Fact]]:
     text = (resources.files("healthbrain.exchange") / "maps" / "past.csv").read_text("utf-8")
-    found: dict[str, list[tuple[str, tuple[str, ...], frozenset[str]]]] = {}
+    found: dict[str, list[_Fact]] = {}
     for row in csv.DictReader(io.StringIO(text), strict=True):
         if row["resource"] not in definitions().types:
             raise Fault(f"past.csv: there is no resource type {row['resource']}")
-        path = row["element"]
-        found.setdefault(row["resource"], []).append((path, tuple(path.split(".")), frozenset(row["unless"].split())))
+        fact = _Fact(row["element"], frozenset(row["unless"].split()), timedelta(days=int(row["days_ahead"] or 0)))
+        found.setdefault(row["resource"], []).append(fact)
     return found
 
 
@@ -38,13 +50,13 @@ def future_facts(resource: Mapping[str, Any], at: datetime, place: str = "") -> 
     """An error for every fact of `resource` that lies after `at`. `place` stands before the path: Bundle.entry[3].resource."""
     kind = resource.get("resourceType")
     found = []
-    for path, steps, unless in _table().get(str(kind), ()):
+    for fact in _table().get(str(kind), ()):
         value: Any = resource
-        for step in steps:
+        for step in fact.steps:
             value = value.get(step) if isinstance(value, Mapping) else None
-        if isinstance(value, str) and resource.get("status") not in unless and _lies_ahead(value, at):
+        if isinstance(value, str) and resource.get("status") not in fact.unless and _lies_ahead(value, at + fact.ahead):
             text = "lies in the future; correct it at the source and send again"
-            found.append(Issue("error", "business-rule", f"{place or kind}.{path}", text))
+            found.append(Issue("error", "business-rule", f"{place or kind}.{fact.path}", text))
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 
-from healthbrain.access import put_organisation
+from healthbrain.access import organisations, put_organisation
 from healthbrain.database import Connection
 from healthbrain.errors import Conflict, Incorrect, NotFound
 from healthbrain.exchange.hl7v2.charset import codec_of
@@ -123,13 +123,20 @@ async def source_for_mllp(connection: Connection, application: str, facility: st
 
 
 async def quarantine(connection: Connection, application: str, facility: str, at: datetime) -> Source:
-    """Register a stranger as unverified, under the quarantine organisation."""
+    """Register a stranger as unverified, under the quarantine organisation.
+
+    That one hangs below the root, so that the root's administrators, and they alone, see what is waiting for them.
+    """
     found = await (
         await connection.execute("select key from organisation where kind = 'quarantine' order by key limit 1")
     ).fetchone()
-    owner = found[0] if found else await put_organisation(
-        connection, code=QUARANTINE, name="待核实来源", kind="quarantine", at=at
-    )  # fmt: skip
+    if found:
+        owner = found[0]
+    else:
+        root = (await organisations(connection)).root
+        owner = await put_organisation(
+            connection, code=QUARANTINE, name="待核实来源", kind="quarantine", parent=root.key if root else None, at=at
+        )
     shown = " / ".join(part for part in (facility, application) if part) or "未署名系统"
     return await put_source(
         connection,
