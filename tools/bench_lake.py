@@ -77,13 +77,12 @@ async def fill(pool: Pool, district: District) -> dict[int, str]:
     async with pool.connection() as connection, connection.transaction():
         keys: dict[str, int] = {}
         for one in district.organisations():
-            kind = "district" if one.code == "QP00" else "institution"
             keys[one.code] = await access.put_organisation(
                 connection,
                 code=one.code,
                 name=one.name,
-                kind=kind,  # type: ignore[arg-type]
-                parent=keys.get("QP00"),
+                kind=one.kind,  # type: ignore[arg-type]
+                parent=keys.get(one.parent),
                 fhir_id=one.fhir_id,
                 facility_class=one.facility_class,
                 division=one.division,

@@ -27,6 +27,8 @@ ORGANISATIONS = (
     Organisation(1, "QP00", "青浦区", "district", None, "org-QP00", "", "310118"),
     Organisation(CENTRE, "QP21", "夏阳街道社区卫生服务中心", "institution", 1, "org-QP21", "B100", "310118001"),
     Organisation(HOSPITAL, "QP22", "区中心医院", "institution", 1, "org-QP22", "A100", "310118002"),
+    Organisation(24, "QP24", "区疾病预防控制中心", "institution", 1, "org-QP24", "J100", "310118001"),
+    Organisation(25, "QP25", "塘郁村社区卫生服务站", "team", CENTRE, "org-QP25", "B200", "310118001"),
     Organisation(SILENT, "QP23", "练塘镇社区卫生服务中心", "institution", 1, "org-QP23", "B100", "310118103"),
 )
 

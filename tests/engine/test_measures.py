@@ -285,6 +285,10 @@ def test_residents_with_a_contract_in_force_on_the_day(tmp_path: Path) -> None:
     cohort.person(5, deceasedDateTime="2026-01-01")
     found = computed(tmp_path, cohort, "IND-Q-10", periods=3)
     assert (result(found).numerator, result(found).denominator) == (1, 3)
+    assert (
+        result(found, "institution", str(CENTRE)).numerator,
+        result(found, "institution", str(CENTRE)).denominator,
+    ) == (1, 3)
     assert result(found, period="2026-09").numerator == 2
 
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from healthbrain.measure import DeliveryDay, built_in, compute_all, library
-from healthbrain.measure.compute import SYSTEMS
+from healthbrain.measure.compute import MEDICAL, SYSTEMS
 from healthbrain.measure.oracle import OracleMember, members
 from healthbrain.measure.periods import spans
 from healthbrain.terms import systems
@@ -115,7 +115,14 @@ def by_oracle(cohort: Cohort, delivered: list[DeliveryDay]) -> dict[str, list[Or
     found = {}
     for definition in built_in():
         span = spans(definition, TODAY)[-1]
-        constants = {**SYSTEMS, **definition.constants, "from": span.start, "to": span.to, "today": TODAY}
+        constants = {
+            **SYSTEMS,
+            "MEDICAL": MEDICAL,
+            **definition.constants,
+            "from": span.start,
+            "to": span.to,
+            "today": TODAY,
+        }
         found[definition.id] = members(
             definition, library(), cohort.resources(), cohort.persons, constants, given_tables
         )

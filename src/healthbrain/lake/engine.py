@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import uuid
 from pathlib import Path
 
 import duckdb
@@ -12,12 +15,13 @@ _THREADS = 2
 
 def connect(scratch: Path, *, memory: str = MEMORY, threads: int = _THREADS) -> duckdb.DuckDBPyConnection:
     """A connection in memory that spills to `scratch` when a statement needs more than `memory`."""
-    scratch.mkdir(parents=True, exist_ok=True)
+    # DuckDB's names of spill files are the same in every process, so each connection needs a folder of its own.
+    own = scratch / f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
     connection = duckdb.connect(
         config={
             "memory_limit": memory,
             "threads": threads,
-            "temp_directory": str(scratch),
+            "temp_directory": str(own),
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": True,
         }
@@ -25,6 +29,13 @@ def connect(scratch: Path, *, memory: str = MEMORY, threads: int = _THREADS) -> 
     connection.execute("set TimeZone = 'UTC'")
     connection.execute("set preserve_insertion_order = false")  # a part has no order; keeping one costs memory
     return connection
+
+
+def sweep_scratch(scratch: Path) -> None:
+    """Remove what processes that are gone have spilled."""
+    for folder in scratch.glob("*-*"):
+        if not Path("/proc", folder.name.partition("-")[0]).exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def literal(text: str) -> str:

@@ -71,6 +71,7 @@ async def sync(
     `most` bounds the number of changes of this run. Raises Conflict while another process writes the lake.
     """
     with manifest.writer(folder):
+        engine.sweep_scratch(folder / "scratch")
         run = _Run(folder, at, persons, batch, most)
         state = manifest.sweep(folder, manifest.load(folder), at)
         return await run.follow(pool, state, visible=True)

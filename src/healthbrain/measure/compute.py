@@ -34,6 +34,9 @@ from healthbrain.measure.periods import Span, spans
 from healthbrain.measure.statistics import SMALL, wilson
 from healthbrain.terms import systems
 
+# WS 218 classes of medical institutions: hospitals, community centres, township hospitals, clinics, emergency centres,
+# maternal and child hospitals, disease prevention hospitals. Blood (F), disease control (J) and supervision (K) are not.
+MEDICAL = ("A", "B", "C", "D", "E", "G", "H")
 SILENT_AFTER_DAYS = 7  # an institution that delivered nothing for so long is silent (HUB-EX-11)
 SYSTEMS: dict[str, Constant] = {
     key: value for key, value in vars(systems).items() if key.isupper() and isinstance(value, str)
@@ -122,7 +125,7 @@ def compute_all(
     connection = lake.connect(types=types, state=state)
     try:
         _add_deliveries(connection, deliveries)
-        base = Compiler({**SYSTEMS, "today": today})
+        base = Compiler({**SYSTEMS, "MEDICAL": MEDICAL, "today": today})
         for statement in library_statements(base, library, needed):
             _make(connection, statement)
         coverage = _coverage(connection, today)
@@ -217,8 +220,9 @@ def _coverage(connection: duckdb.DuckDBPyConnection, today: date) -> Coverage:
     since = today - timedelta(days=SILENT_AFTER_DAYS - 1)
     row = connection.execute(
         "select count(*) filter (key in (select organisation from delivery_day where accepted > 0 and day between ? and ?)), "
-        "count(*) from organisation where kind = 'institution'",
-        [since, today],
+        "count(*) from organisation where kind = 'institution' "
+        "and (facility_class = '' or list_contains(?, facility_class[1]))",
+        [since, today, list(MEDICAL)],
     ).fetchone()
     sending, registered = row or (0, 0)
     return Coverage(sending, registered)
