@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from healthbrain.access import Gate
-from healthbrain.api import bundles, parts
+from healthbrain.api import bundles
 from healthbrain.api.answer import Answer, UnsupportedMedia, of_version
 from healthbrain.api.call import Call, decode_params
 from healthbrain.api.lending import ask
 from healthbrain.api.platform import Platform
 from healthbrain.api.queries import described
 from healthbrain.errors import Forbidden, Incorrect, NotFound
+from healthbrain.fhir import summary
 from healthbrain.scope import Action, Scope
 from healthbrain.store import Page, Stored
 
@@ -67,13 +68,13 @@ class Reading:
         call.trace.detail = described(call.params)
         scope = await self._scope(call, "search", type_)
         strict = call.prefers("handling") != "lenient"
-        cut = parts.wanted(call.param("_summary"), call.param("_elements"))
+        cut = summary.wanted(call.param("_summary"), call.param("_elements"))
         search = self._platform.store.search
         page = await ask(self._platform.readers, lambda c: search(c, type_, call.params, scope=scope, strict=strict))
         self._shown(call, page)
         bodies = None
         if cut:
-            bodies = [parts.cut(one.body, cut, self._platform.definitions) for one in page.matches]
+            bodies = [summary.cut(one.body, cut) for one in page.matches]
             bodies += [one.body for one in page.included]
         return Answer(200, bundles.searchset(page, call.base, type_, call.params, bodies=bodies))
 
@@ -112,9 +113,9 @@ class Reading:
         answer = of_version(200, stored.body, stored.version, stored.updated)
         if _not_modified(call, stored):
             return Answer(304, None, answer.headers)
-        cut = parts.wanted(call.param("_summary"), call.param("_elements")) if call.query_string else None
+        cut = summary.wanted(call.param("_summary"), call.param("_elements")) if call.query_string else None
         if cut:
-            answer.body = parts.cut(stored.body, cut, self._platform.definitions)
+            answer.body = summary.cut(stored.body, cut)
         return answer
 
 
