@@ -30,7 +30,9 @@ async def included(
     forward = [include for include in includes if not include.reverse]
     if forward:
         names = list(dict.fromkeys(name for match in matches for name in _referred(match, forward)))
-        found |= {one.rid: one for one in await read_many(connection, names[: LARGEST_INCLUDE + 1], scope=scope)}
+        found |= {
+            one.rid: one for one in await read_many(connection, names[: LARGEST_INCLUDE + 1], scope=scope, may="rs")
+        }
     for include in includes:
         if include.reverse:
             found |= {one.rid: one for one in await _referring(connection, matches, include, scope)}

@@ -13,6 +13,7 @@ from healthbrain.errors import Gone, Incorrect
 from healthbrain.fhir import definitions
 from healthbrain.scope import EVERYTHING, Scope
 from healthbrain.store import arrays, bodies, cursors, keys
+from healthbrain.store.granted import granted
 from healthbrain.store.types import type_name, type_number
 from healthbrain.store.values import Page, Stored
 from healthbrain.store.visibility import visible, visible_sql
@@ -45,13 +46,21 @@ async def read(connection: Connection, type_: str, id_: str, *, scope: Scope = E
     row = await cursor.fetchone()
     if row is None or row[0] != number or row[1] != id_ or not visible(scope, row[4], row[6], type_):
         raise missing(type_, id_)
-    if row[8]:
+    found = stored(row)
+    if not admitted(scope, found):
+        raise missing(type_, id_)
+    if found.deleted:
         raise Gone(f"{type_}/{id_} was deleted")
-    return stored(row)
+    return found
+
+
+def admitted(scope: Scope, one: Stored, may: str = "r") -> bool:
+    """Whether this version fulfils the search restrictions of a grant, if there are any."""
+    return scope.rules is None or granted(scope, one.patient, one.type, may, one.id, one.body)
 
 
 async def read_many(
-    connection: Connection, wanted: Sequence[tuple[str, str]], *, scope: Scope = EVERYTHING
+    connection: Connection, wanted: Sequence[tuple[str, str]], *, scope: Scope = EVERYTHING, may: str = "r"
 ) -> list[Stored]:
     """The current versions of those that are here and open to `scope`, in the order asked for."""
     arrays.teach(connection)
@@ -60,7 +69,7 @@ async def read_many(
     found = {}
     for row in await cursor.fetchall():
         one = stored(row)
-        if visible(scope, one.owner, one.patient, one.type):
+        if visible(scope, one.owner, one.patient, one.type, may) and admitted(scope, one, may):
             found[one.type, one.id] = one
     return [found[name] for name in by_key.values() if name in found]
 
@@ -74,9 +83,12 @@ async def vread(connection: Connection, type_: str, id_: str, version: int, *, s
         row = await (await connection.execute(_VREAD, [key, version])).fetchone()
     if row is None or row[1] != id_ or not visible(scope, row[4], row[6], type_):
         raise missing(type_, f"{id_}/_history/{version}")
-    if row[8]:
+    found = stored(row)
+    if not admitted(scope, found):
+        raise missing(type_, f"{id_}/_history/{version}")
+    if found.deleted:
         raise Gone(f"{type_}/{id_} was deleted in version {version}")
-    return stored(row)
+    return found
 
 
 async def history(
@@ -108,7 +120,8 @@ async def history(
             raise Incorrect("the page cursor is not one of ours; start from the first page") from None
         conditions.append("(r.updated, r.rid, r.version) < (%s, %s, %s)")
         parameters += [at, rid, version]
-    rule, extra = visible_sql(scope, type_)
+    may = "s" if id_ is None else "r"
+    rule, extra = visible_sql(scope, type_, may=may, current=False)
     if rule:
         conditions.append(rule)
         parameters += extra
@@ -120,7 +133,7 @@ async def history(
     if len(rows) > count:
         last = versions[-1]
         following = cursors.write(question, [last.updated.isoformat(), last.rid, last.version])
-    return Page(versions, [], following)
+    return Page([one for one in versions if admitted(scope, one, may)], [], following)
 
 
 def _versions_of(type_: str | None, id_: str | None) -> tuple[list[str], list[Any]]:

@@ -20,11 +20,14 @@ from healthbrain.fhir import dump, parse
 from healthbrain.store import arrays, bodies
 from healthbrain.store.columns import SideRows, version_columns
 from healthbrain.store.drafts import Current, Draft, check, content_of, draft_of, identical, merged, waves
+from healthbrain.store.granted import grants_writing, rows_of
+from healthbrain.store.rows import Rows
 from healthbrain.store.statements import SQL
 from healthbrain.store.values import Observer, Write, WriteContext, Written
 from healthbrain.store.visibility import writable
 
 _ATTEMPTS = 5
+_LETTERS = {"create": "c", "update": "u", "merge": "u", "delete": "d"}  # of a grant
 
 
 async def write(
@@ -90,7 +93,20 @@ async def _lock(connection: Connection, drafts: Sequence[Draft], context: WriteC
             raise Conflict(f"{draft.place}: this id cannot be used here; choose another one")
         if not writable(context.scope, owner, patient):
             raise Forbidden(f"{draft.place} belongs to an organisation whose data this account may not change")
+        _check_grant(draft, context, patient, body)
         draft.current = Current(rid, version, deleted, owner, patient, updated, body)
+
+
+def _check_grant(draft: Draft, context: WriteContext, patient: int | None, body: bytes) -> None:
+    """What is there already must be covered by the grant as well as what it becomes."""
+    if context.scope.rules is not None:
+        rows = rows_of(draft.write.type, draft.id, parse(bodies.decompress(body))) if body else None
+        _require(draft, context, patient, rows)
+
+
+def _require(draft: Draft, context: WriteContext, patient: int | None, rows: Rows | None) -> None:
+    if not grants_writing(context.scope, draft.write.type, _LETTERS[draft.write.kind], patient, rows):
+        raise Forbidden(f"{draft.place}: the application was not granted this")
 
 
 def _decide(draft: Draft, context: WriteContext) -> Written | None:
@@ -163,6 +179,9 @@ async def _store(connection: Connection, drafts: Sequence[Draft], context: Write
     """Write the rows in one call; returns the drafts whose resource somebody else created meanwhile."""
     if not drafts:
         return []
+    for draft in drafts:
+        if context.scope.rules is not None and draft.rows is not None and draft.content is not None:
+            _require(draft, context, draft.rows.patient, draft.rows)
     _finish(drafts, context)
     side = SideRows.of([draft.rows for draft in drafts])
     parameters = [context.at, context.owner, context.delivery, *version_columns(drafts), *side.columns()]
