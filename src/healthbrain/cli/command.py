@@ -32,7 +32,8 @@ for verb in (
 def main() -> None:
     """Entry point of `hb`."""
     try:
-        cli.main(standalone_mode=False)
+        # without standalone mode click returns the code of context.exit instead of leaving with it
+        sys.exit(cli.main(standalone_mode=False) or 0)
     except click.exceptions.Abort:
         sys.exit(130)
     except KeyboardInterrupt:
