@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 
@@ -13,7 +13,7 @@ from tests.engine.store_samples import opened
 pytestmark = pytest.mark.anyio
 
 AT = datetime(2026, 2, 3, 4, 5, 6, 789000, tzinfo=UTC)
-ID = uuid.UUID("7f3c2a10-9d54-4a61-8e0b-5c1f2d3e4a5b")
+ID = UUID("7f3c2a10-9d54-4a61-8e0b-5c1f2d3e4a5b")
 
 
 @pytest.mark.parametrize(
