@@ -1,4 +1,4 @@
-"""Microseconds per resource for parse, validate, extract and dump.
+"""Microseconds per resource for parse, validate, extract, dump, to_xml and from_xml; megabytes per second of XML.
 
 Method: the resources of the public Synthea sample (transaction bundles, one by one) and the SMART bulk sample, if given
 as paths; every step runs over all resources of a group, repeated, and the best repetition counts, CPU time of one core.
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from healthbrain.fhir import definitions, dump, extract, parse, validate
+from healthbrain.fhir.xml import from_xml, to_xml
 
 OBSERVATION = {
     "resourceType": "Observation",
@@ -81,10 +82,19 @@ def report(name: str, found: list[dict[str, Any]], repeat: int) -> None:
     """One line of figures."""
     raws = [dump(resource) for resource in found]
     size = sum(map(len, raws)) / len(raws)
+    xmls = [to_xml(resource) for resource in found]
     steps: dict[str, tuple[Callable[[Any], object], list[Any]]]
-    steps = {"parse": (parse, raws), "validate": (validate, found), "extract": (extract, found), "dump": (dump, found)}
-    figures = "".join(f"{best(step, inputs, repeat):10.1f}" for step, inputs in steps.values())
-    print(f"{name:28}{len(raws):8}{size:8.0f}{figures}")
+    steps = {
+        "parse": (parse, raws),
+        "validate": (validate, found),
+        "extract": (extract, found),
+        "dump": (dump, found),
+        "to_xml": (to_xml, found),
+        "from_xml": (from_xml, xmls),
+    }
+    times = [best(step, inputs, repeat) for step, inputs in steps.values()]
+    speed = sum(map(len, xmls)) / len(xmls) / times[-1]  # bytes per microsecond
+    print(f"{name:28}{len(raws):8}{size:8.0f}" + "".join(f"{time:10.1f}" for time in times) + f"{speed:8.0f}")
 
 
 def main() -> None:
@@ -97,7 +107,10 @@ def main() -> None:
     start = time.process_time()
     definitions()
     print(f"definitions loaded in {(time.process_time() - start) * 1000:.0f} ms")
-    print(f"{'':28}{'n':>8}{'bytes':>8}{'parse':>10}{'validate':>10}{'extract':>10}{'dump':>10}  us per resource")
+    print(
+        f"{'':28}{'n':>8}{'bytes':>8}{'parse':>10}{'validate':>10}{'extract':>10}{'dump':>10}{'to_xml':>10}{'from_xml':>10}{'MB/s':>8}"
+        "  us per resource; MB/s of from_xml"
+    )
     report("Observation, 1.2 KB, made up", [OBSERVATION] * 2000, options.repeat)
     for path in options.files:
         groups: dict[str, list[dict[str, Any]]] = {}

@@ -116,12 +116,12 @@ def _kept(type_: str, names: frozenset[str]) -> frozenset[str]:
 @cache
 def _marked(type_: str) -> Mapping[str, str]:
     """JSON names that a summary of a type keeps, with the type by which their content is cut."""
-    kept: dict[str, str] = dict.fromkeys(_ALWAYS & {"resourceType", "id"}, _WHOLE)
+    kept: dict[str, str] = dict.fromkeys(_ALWAYS, _WHOLE)
     for element in definitions().type(type_).elements.values():
         if element.summary or element.min or element.modifier:
             for key, choice in element.keys().items():
                 whole = is_primitive(choice.code) or choice.code == "Extension"
-                kept[key] = _WHOLE if whole else choice.code
+                kept.setdefault(key, _WHOLE if whole else choice.code)
     return kept
 
 
