@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 VENV   := .venv
+JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
 BIN    := $(VENV)/bin
 HB_DATA ?= $(CURDIR)/.demo
 export HB_DATA
@@ -30,7 +31,7 @@ serve: setup     ## the platform on HB_DATA
 
 test: setup-dev  ## everything: units, specs, engines against oracles, faults, browser
 	@$(PYTHON) tools/browser.py
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile $(ARGS)
 
 check: setup-dev ## lint, format, types, import contracts
 	$(BIN)/ruff check src tests tools

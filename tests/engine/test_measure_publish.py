@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ DEFINITIONS = [replace(one, periods=2) for one in measure.built_in()]
 
 def cohort(people: int = 6) -> Cohort:
     made = Cohort()
+    made.encounter(made.person(99), systems.OUTPATIENT, date(2022, 3, 1))  # records go back for years
     for number in range(people):
         patient = made.person(number, town=("310118001", "310118103")[number % 2])
         made.enrol(patient, systems.HTN_MANAGEMENT)

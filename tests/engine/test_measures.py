@@ -233,6 +233,7 @@ def test_every_level_adds_up_and_carries_interval_and_small_count(tmp_path: Path
 
 def test_the_trend_goes_back_month_by_month_with_the_window_of_each(tmp_path: Path) -> None:
     cohort = Cohort()
+    cohort.encounter(cohort.person(99), systems.OUTPATIENT, date(2022, 3, 1))
     good_year(cohort, managed(cohort))
     found = computed(tmp_path, cohort, "IND-Q-08", periods=definition("IND-Q-08").periods)
     series = [one for one in found.results if one.level == "district"]

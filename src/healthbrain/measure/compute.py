@@ -30,7 +30,7 @@ from healthbrain.measure.compile import (
 )
 from healthbrain.measure.definition import Definition, Level, Library
 from healthbrain.measure.load import library as shipped_library
-from healthbrain.measure.periods import Span, spans
+from healthbrain.measure.periods import Span, covered, spans
 from healthbrain.measure.statistics import SMALL, wilson
 from healthbrain.terms import systems
 
@@ -150,13 +150,21 @@ def _measure(
     prepared = compiler_for(base, definition.constants)
     for table in definition.prepared:
         _make(connection, prepared.table(table))
-    periods = spans(definition, today)
+    periods = covered(definition, spans(definition, today), _data_from(connection, base))
     for span in periods:
         compiler = compiler_for(prepared, {"from": span.start, "to": span.to})
         for statement in statements(compiler, definition, named=definition.members and span is periods[-1]):
             _make(connection, statement)
         results += _results(connection, definition, span)
     return results, _members(connection) if definition.members else []
+
+
+def _data_from(connection: duckdb.DuckDBPyConnection, base: Compiler) -> date | None:
+    """The day from which on visits are recorded; the earliest hundredth is left out as stray old records."""
+    if "encounter" not in base.tables:
+        return None
+    row = connection.execute("select quantile_disc(start, 0.01) from encounter").fetchone()
+    return row[0] if row else None
 
 
 def _make(connection: duckdb.DuckDBPyConnection, statement: Statement) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -32,6 +33,16 @@ def spans(definition: Definition, today: date) -> list[Span]:
         found.append(Span(_label(definition.period, first), start, to, complete=to == end))
         first = _first(definition.period, first - timedelta(days=1))
     return found[::-1]
+
+
+def covered(definition: Definition, periods: Sequence[Span], data_from: date | None) -> list[Span]:
+    """The periods whose whole window lies where there are data, and always the latest.
+
+    A year's rate over three months of records would show the platform's growth as if it were the institutions'.
+    """
+    if not definition.window_months or data_from is None:
+        return list(periods)
+    return [span for span in periods if span.start >= data_from or span is periods[-1]]
 
 
 def _first(period: Period, day: date) -> date:
