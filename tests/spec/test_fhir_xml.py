@@ -158,6 +158,9 @@ def test_space_around_a_value_is_dropped_where_the_type_has_none() -> None:
     [
         '<Patient xmlns="http://hl7.org/fhir" xmlns:h="http://www.w3.org/1999/xhtml"><text><status value="empty"/>'
         '<h:div><h:p title="a&quot;" xml:lang="zh">x&amp;<h:br/></h:p></h:div></text></Patient>',
+        '<f:Patient xmlns:f="http://hl7.org/fhir"><f:text xmlns="urn:x"><f:status value="empty" xmlns=""/><h:div xmlns=""'
+        ' xmlns:h="http://www.w3.org/1999/xhtml"><h:p title="a&quot;" xml:lang="zh">x&amp;<h:br/></h:p></h:div></f:text>'
+        "</f:Patient>",
         '<f:Patient xmlns:f="http://hl7.org/fhir" xmlns="http://www.w3.org/1999/xhtml"><f:text><f:status value="empty"/>'
         '<div><p title="a&quot;" xml:lang="zh">x&amp;<br/></p></div></f:text></f:Patient>',
     ],
@@ -165,6 +168,12 @@ def test_space_around_a_value_is_dropped_where_the_type_has_none() -> None:
 def test_a_narrative_that_leans_on_its_surroundings_is_made_to_stand_alone(text: str) -> None:
     div = f'{DIV}<p title="a&quot;" xml:lang="zh">x&amp;<br></br></p></div>'
     assert from_xml(text.encode())["text"] == {"status": "empty", "div": div}
+
+
+def test_a_narrative_after_a_byte_order_mark_and_a_prefix_is_kept_byte_for_byte() -> None:
+    text = f'<text><status value="empty"/>{DIV}<b >张</b ><![CDATA[<]]></div ></text>'
+    raw = f'\ufeff<!-- 张 --><Patient {FHIR} xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">{text}</Patient>'
+    assert from_xml(raw.encode())["text"]["div"] == f"{DIV}<b >张</b ><![CDATA[<]]></div >"
 
 
 MALFORMED = {

@@ -6,6 +6,7 @@
     extract(resource) -> IndexValues    what it can be found by
     definitions() -> Definitions        types, search parameters, compartments
 
+XML is in `fhir.xml`, JSON Patch and FHIRPath Patch in `fhir.patch`, `_summary` and `_elements` in `fhir.summary`.
 Search values become intervals by the same rules as stored ones: `date_interval`, `number_interval`.
 """
 

@@ -6,7 +6,7 @@
 The input is never changed: the result is a new resource, or an error and nothing. All operations hold or none does.
 What comes out is to be validated like any update (R4 http, patch); a patch that would change the type or the id is
 refused here. Errors: Malformed for a patch that is none, Invalid (HTTP 422) for one that does not fit the resource,
-its failed `test` among them, as R4 has it.
+its failed `test` among them, as R4 has it. Readings of unclear points: docs/spec-readings.md#fhir-r4-patches.
 """
 
 from __future__ import annotations

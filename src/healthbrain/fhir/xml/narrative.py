@@ -42,15 +42,16 @@ def stands_alone(div: str) -> bool:
     return div.endswith(">")
 
 
-def standing_alone(div: str, prefixes: Mapping[str | None, str]) -> str | None:
+def standing_alone(div: str, prefixes: Mapping[str | None, str | None]) -> str | None:
     """The div with the namespaces it took from its surroundings resolved; None when it holds more than XHTML.
 
-    It was well-formed where it stood; `prefixes` are what was declared around it.
+    It was well-formed where it stood; `prefixes` are what was declared around it, None where a default was taken back.
     """
     if stands_alone(div):
         return div
     declared = "".join(
-        f' xmlns{":" + prefix if prefix else ""}="{uri.translate(_ATTRIBUTE)}"' for prefix, uri in prefixes.items()
+        f' xmlns{":" + prefix if prefix else ""}="{(uri or "").translate(_ATTRIBUTE)}"'
+        for prefix, uri in prefixes.items()
     )
     rewriter = _Rewriter()
     parser = expat.ParserCreate("utf-8", " ")

@@ -67,7 +67,7 @@ class _Reader:
         self._raw = raw
         document = Field("", "", 0, False, "wrapper", "Resource")
         self._open = [_Open(document, resources(), {}, 1)]
-        self._namespaces: list[tuple[str | None, str]] = []
+        self._namespaces: list[tuple[str | None, str | None]] = []
         self._begin = self._nested = 0
         parser = self._parser = expat.ParserCreate("utf-8", " ")
         parser.buffer_text = True
@@ -168,7 +168,7 @@ class _Reader:
         if text.strip(_SPACE):
             self._refuse("structure", "has text between elements; a value stands in the attribute 'value'")
 
-    def _declare(self, prefix: str | None, uri: str) -> None:
+    def _declare(self, prefix: str | None, uri: str | None) -> None:
         if not self._nested:
             self._namespaces.append((prefix, uri))
 
