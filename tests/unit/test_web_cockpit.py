@@ -46,9 +46,9 @@ def card(one: Headline) -> Any:
     return figures.card(zh, one, url="/x", chosen=False)
 
 
-def test_no_value_is_shown_as_not_connected_and_never_as_zero() -> None:
+def test_no_value_is_shown_as_no_data_and_never_as_zero() -> None:
     shown = card(headline(figure(None), target=60))
-    assert shown.missing == "未接入"
+    assert shown.missing == "暂无数据"
     assert shown.poor is None
     assert shown.share is None
 
@@ -66,6 +66,10 @@ def test_moves_have_sign_arrow_and_whether_they_are_wanted() -> None:
 
 def test_figures_of_different_definitions_are_not_compared() -> None:
     assert card(headline(figure(66), figure(60, "2026-10", version="0.9"))).moves == []
+
+
+def test_a_time_without_any_record_is_nothing_to_compare_with() -> None:
+    assert card(headline(figure(66), figure(0, "2026-10"))).moves == []
 
 
 def test_an_unfinished_month_says_so() -> None:

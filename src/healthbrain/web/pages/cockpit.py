@@ -234,7 +234,7 @@ def _town_values(
         text = (
             figures.value_text(said, measure.definition(chosen), value)
             if value is not None
-            else said.say(N_("Not connected"))
+            else said.say(N_("No data"))
         )
         tip = f"{town.said(said)}  {text}"
         if figure and figure.denominator:
@@ -309,9 +309,7 @@ def _ranks(
             Rank(
                 place=place if value is not None else 0,
                 label=name,
-                value=figures.value_text(said, definition, value)
-                if value is not None
-                else said.say(N_("Not connected")),
+                value=figures.value_text(said, definition, value) if value is not None else said.say(N_("No data")),
                 url=_url(**base, area=code),
                 share=value if share else (value / top * 100 if value is not None and top else None),
                 goal=target if share else None,

@@ -63,6 +63,8 @@ def move(said: Language, label: str, definition: Definition, now: Figure, other:
     """The difference to another period: percentage points for shares, per cent for counts."""
     if other is None or now.value is None or other.value is None or other.version != now.version:
         return None
+    if not other.numerator and not other.value:
+        return None  # nothing at all was recorded then: that is a gap in the data, not a figure to compare with
     if definition.kind == "proportion":
         change = round(now.value - other.value, 1)
         text = said.signed(change) + said.say(N_(" pp"))
@@ -93,7 +95,7 @@ def card(said: Language, one: Headline, *, url: str, chosen: bool, history: Sequ
         definition_url=f"/measures/{definition.id}",
         version=now.version,
         chosen=chosen,
-        missing=said.say(N_("Not connected")) if now.value is None else "",
+        missing=said.say(N_("No data")) if now.value is None else "",
         target=value_text(said, definition, one.target) if one.target is not None else "",
         share=now.value if share else None,
         goal=one.target if share else None,

@@ -29,8 +29,8 @@ _FIGURES = (
         N_("Difference to the same period of last year and to the period before, with arrow and sign."),
     ),
     (
-        N_("Not connected"),
-        N_("No data is not zero: an institution or town that sends nothing is shown as not connected."),
+        N_("No data"),
+        N_("No data is not zero: where nobody could be counted or nothing arrives, the figure is left out."),
     ),
     (N_("Small numbers"), N_("Shares of few people vary by chance; the range in which the true share lies is given.")),
 )

@@ -77,6 +77,9 @@
         axisLabel: { color: faint, fontSize: size, formatter: (value) => Number(value).toLocaleString("en-US") + (data.unit === "%" ? "%" : "") },
         splitLine: { lineStyle: { color: line } },
         splitNumber: 4,
+        // the target is part of the picture even when no value comes near it
+        max: data.target === null ? undefined : (extent) => (data.target > extent.max ? Math.ceil(data.target / 10) * 10 : null),
+        min: data.target === null || data.fromZero ? undefined : (extent) => (data.target < extent.min ? Math.floor(data.target / 10) * 10 : null),
       },
       series,
     };
