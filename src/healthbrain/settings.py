@@ -33,6 +33,13 @@ class Settings:
     max_body: int = 64 * 1024 * 1024  # HB_MAX_BODY: largest HTTP body or MLLP frame
     session_hours: int = 12  # HB_SESSION_HOURS
     log_level: str = "info"  # HB_LOG_LEVEL
+    public_url: str = ""  # HB_PUBLIC_URL: how browsers and applications reach us; empty = as each request says
+    oidc_issuer: str = ""  # HB_OIDC_ISSUER: an identity provider to sign in through; empty = none
+    oidc_client_id: str = ""  # HB_OIDC_CLIENT_ID: what we are called there
+    oidc_client_secret: str = ""  # HB_OIDC_CLIENT_SECRET
+    oidc_scopes: str = "openid profile"  # HB_OIDC_SCOPES: what we ask it for
+    oidc_claim: str = "sub"  # HB_OIDC_CLAIM: the claim by which accounts are linked
+    oidc_name: str = "统一身份认证"  # HB_OIDC_NAME: what the sign-in page calls it
     demo: bool = False  # HB_DEMO: demo accounts are shown on the sign-in page
 
     @property

@@ -1,7 +1,7 @@
 """Who may see and do what: the organisation tree, accounts, sessions, tokens, the permission table, scopes.
 
 `decide` turns a principal into a `Scope`; `Gate` does it from memory for a serving process; `permissions` is the
-table of what each role may do.
+table of what each role may do. `smart` holds what applications may do on somebody's behalf.
 """
 
 from healthbrain.access.bearer import Token, issue_token, principal_of_token, revoke_token, tokens
@@ -41,13 +41,25 @@ from healthbrain.access.signin import (
     Session,
     declare_purpose,
     find_session,
+    open_session,
     revoke_session,
     session,
+    session_began,
     sessions,
     sign_in,
     sign_out,
     with_purpose,
 )
+from healthbrain.access.smart.authorising import Given, authorisations_of, withdraw
+from healthbrain.access.smart.clients import (
+    Client,
+    clients,
+    disable_client,
+    enable_client,
+    find_client,
+    register_client,
+)
+from healthbrain.access.smart.federation import identities_of, link_identity, unlink_identity
 from healthbrain.access.tree import Organisation, Tree, organisations, put_organisation
 from healthbrain.scope import OPEN_TYPES
 
@@ -55,8 +67,10 @@ __all__ = [
     "OPEN_TYPES",
     "PERMISSIONS",
     "Account",
+    "Client",
     "EmergencyGrant",
     "Gate",
+    "Given",
     "OpenSession",
     "Organisation",
     "PatientsOf",
@@ -67,8 +81,10 @@ __all__ = [
     "account",
     "accounts",
     "allowed_purposes",
+    "authorisations_of",
     "break_glass",
     "check_password",
+    "clients",
     "create_account",
     "csrf_holds",
     "csrf_token",
@@ -76,29 +92,39 @@ __all__ = [
     "declare_purpose",
     "default_purpose",
     "disable_account",
+    "disable_client",
     "doctors_of",
     "enable_account",
+    "enable_client",
+    "find_client",
     "find_session",
     "granted",
+    "identities_of",
     "issue_token",
+    "link_identity",
     "make_password",
+    "open_session",
     "organisations",
     "panel",
     "permitted",
     "principal_of_token",
     "put_organisation",
     "put_panel",
+    "register_client",
     "resource_class",
     "review",
     "revoke_session",
     "revoke_token",
     "session",
+    "session_began",
     "sessions",
     "set_password",
     "sign_in",
     "sign_out",
     "take_off_panel",
     "tokens",
+    "unlink_identity",
     "unreviewed",
     "with_purpose",
+    "withdraw",
 ]

@@ -19,6 +19,7 @@ from healthbrain.access.bearer import principal_of_token
 from healthbrain.access.permissions import Reach, ResourceClass, resource_class
 from healthbrain.access.scopes import PatientsOf, decide, permitted
 from healthbrain.access.signin import find_session
+from healthbrain.access.smart.authorising import ACCESS_START, bearer
 from healthbrain.access.tree import Tree, organisations
 from healthbrain.database import Connection
 from healthbrain.errors import Forbidden
@@ -80,8 +81,8 @@ class Gate:
         if known is None:
             stamp = self._stamp
             async with self._connections() as connection:
-                known = await principal_of_token(connection, token, at)
-            self._keep(self._principals, key, known, ACCOUNT, stamp)
+                known, lives = await _of_token(connection, token, at)
+            self._keep(self._principals, key, known, lives, stamp)
         return known
 
     async def by_cookie(self, cookie: str, at: datetime) -> Principal:
@@ -108,7 +109,8 @@ class Gate:
             stamp, tree = self._stamp, await self.tree(principal.organisation)
             async with self._connections() as connection:
                 scope = await decide(connection, principal, action, type, at, patients_of=self._patients_of, tree=tree)
-            self._keep(self._scopes, key, scope, CARE if far in _PERSONAL else float("inf"), stamp)
+            personal = far in _PERSONAL or (principal.grant is not None and principal.grant.patient is not None)
+            self._keep(self._scopes, key, scope, CARE if personal else float("inf"), stamp)
         return scope
 
     async def _refresh(self) -> None:
@@ -141,3 +143,11 @@ class Gate:
         if len(memory) >= _MOST:
             memory.clear()
         memory[key] = (self._now() + lives, value)
+
+
+async def _of_token(connection: Connection, token: str, at: datetime) -> tuple[Principal, float]:
+    """The principal of a token that an administrator issued, or of an application's; and how long to remember it."""
+    if not token.startswith(ACCESS_START):
+        return await principal_of_token(connection, token, at), ACCOUNT
+    found = await bearer(connection, token, at)
+    return found.principal, min(ACCOUNT, (found.until - at).total_seconds())

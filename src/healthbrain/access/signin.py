@@ -7,8 +7,10 @@ the session: somebody who needs another one says so, with a reason, and that is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from healthbrain.access import guard, secrets, stamps
 from healthbrain.access.passwords import PASSWORDS
@@ -60,6 +62,7 @@ select a.name, a.display, a.role, a.organisation, s.purpose, a.person, a.practit
 from session s join account a on a.name = s.account
 where s.digest = %s and s.until_at > %s and s.seen_at > %s
   and a.disabled_at is null and (a.valid_until is null or a.valid_until > %s)"""
+_BEGAN = "select created_at from session where digest = %s"
 _SEEN = "update session set seen_at = %s where digest = %s"
 _END = "delete from session where digest = %s"
 _OLD = "delete from session where until_at < %s or seen_at < %s"
@@ -94,16 +97,41 @@ async def sign_in(
         raise Unauthenticated(_REFUSED)
     if PASSWORDS.outdated(row[6]):
         await connection.execute(_REHASH, (await PASSWORDS.hash(password), known))
+    await guard.succeeded(connection, known)
+    opened = await _open(connection, row, at, address, agent, lasts)
+    await connection.commit()
+    return opened
+
+
+async def open_session(
+    connection: Connection, name: str, at: datetime, *, address: str = "", agent: str = "", lasts: timedelta = ABSOLUTE
+) -> Session:
+    """Start a session for somebody whom an identity provider vouches for. Raises Unauthenticated."""
+    cursor = await connection.execute(_CREDENTIALS, (account_name(name), at))
+    row = await cursor.fetchone()
+    if row is None:
+        raise Unauthenticated("this account is closed or has expired")
+    return await _open(connection, row, at, address, agent, lasts)
+
+
+async def session_began(connection: Connection, cookie: str) -> datetime | None:
+    """When the session of this cookie was started by signing in."""
+    row = await (await connection.execute(_BEGAN, (secrets.digest(cookie),))).fetchone()
+    return row[0] if row else None
+
+
+async def _open(
+    connection: Connection, row: Sequence[Any], at: datetime, address: str, agent: str, lasts: timedelta
+) -> Session:
+    """A new session for the account of a row of _CREDENTIALS."""
     principal = Principal(row[0], row[1], row[2], row[3], default_purpose(row[2]), row[4], row[5])
     cookie = secrets.make_cookie()
-    await guard.succeeded(connection, known)
-    await connection.execute(_SIGNED_IN, (at, known))
+    await connection.execute(_SIGNED_IN, (at, principal.account))
     await connection.execute(_OLD, (at, at - IDLE))
     await connection.execute(
         _INSERT,
-        (secrets.digest(cookie), known, principal.purpose, at, at, at + lasts, address[:100], agent[:300]),
+        (secrets.digest(cookie), principal.account, principal.purpose, at, at, at + lasts, address[:100], agent[:300]),
     )
-    await connection.commit()
     return Session(cookie, principal, at + lasts, row[7])
 
 
