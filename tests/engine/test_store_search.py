@@ -14,9 +14,9 @@ from psycopg.conninfo import make_conninfo
 from healthbrain.errors import Incorrect, TooLarge, Unsupported
 from healthbrain.scope import Scope
 from healthbrain.store import Store, Write, patient_key
+from healthbrain.store.asking import Asking
 from healthbrain.store.question import read_question
-from healthbrain.store.selection import select
-from healthbrain.store.types import type_index
+from healthbrain.store.selection import selected
 from tests.engine.store_samples import context, observation, opened, patient, post, put
 
 store = Store()
@@ -158,6 +158,126 @@ async def test_includes_come_once_and_within_the_scope(dsn):
         assert ([one.id for one in page.matches], page.included) == (["p2"], [])
 
 
+async def test_includes_go_on_with_iterate_and_stop_without(dsn):
+    async with opened(dsn) as pool, pool.connection() as connection:
+        await filled(connection)
+        first = [("_id", "o1"), ("_include", "Observation:encounter")]
+        page = await store.search(connection, "Observation", [*first, ("_include", "Encounter:service-provider")][:2])
+        assert [one.id for one in page.included] == ["e1"]
+        page = await store.search(
+            connection, "Observation", [*first, ("_include:iterate", "Encounter:service-provider:Organization")]
+        )
+        assert sorted(one.id for one in page.included) == ["e1", "org"]
+        page = await store.search(
+            connection,
+            "Organization",
+            [("_revinclude", "Encounter:*"), ("_revinclude:iterate", "Observation:encounter")],
+        )
+        assert sorted(one.id for one in page.included) == ["e1", "o1"]
+        page = await store.search(connection, "Patient", [("_id", "p1"), ("_revinclude", "*")])
+        assert sorted(one.id for one in page.included) == ["e1", "o1", "o2"]
+        page = await store.search(
+            connection, "Observation", [("_id", "o2"), ("_include", "Observation:performer:Group")]
+        )
+        assert page.included == []
+
+
+async def test_a_circle_of_includes_ends(dsn):
+    async with opened(dsn) as pool, pool.connection() as connection:
+        ring = [
+            put(
+                {"resourceType": "Organization", "id": f"g{n}", "partOf": {"reference": f"Organization/g{(n + 1) % 4}"}}
+            )
+            for n in range(4)
+        ]
+        await store.write(connection, ring, context())
+        page = await store.search(
+            connection, "Organization", [("_id", "g0"), ("_include:iterate", "Organization:partof")]
+        )
+        assert sorted(one.id for one in page.included) == ["g1", "g2", "g3"]
+
+
+async def test_a_canonical_includes_the_version_it_names(dsn):
+    async with opened(dsn) as pool, pool.connection() as connection:
+        forms = [
+            {
+                "resourceType": "Questionnaire",
+                "id": f"q{n}",
+                "status": "active",
+                "url": "http://a.org/q",
+                "version": str(n),
+            }
+            for n in range(3)
+        ]
+        answers = [
+            {
+                "resourceType": "QuestionnaireResponse",
+                "id": "r1",
+                "status": "completed",
+                "questionnaire": "http://a.org/q|1",
+            },
+            {
+                "resourceType": "QuestionnaireResponse",
+                "id": "r2",
+                "status": "completed",
+                "questionnaire": "http://a.org/q",
+            },
+        ]
+        await store.write(connection, [put(one) for one in [*forms, *answers]], context())
+        include = ("_include", "QuestionnaireResponse:questionnaire")
+        page = await store.search(connection, "QuestionnaireResponse", [("_id", "r1"), include])
+        assert [one.id for one in page.included] == ["q1"]
+        page = await store.search(connection, "QuestionnaireResponse", [("_id", "r2"), include])
+        assert sorted(one.id for one in page.included) == ["q0", "q1", "q2"]
+
+
+async def test_periods_without_end_are_paged_too(dsn):
+    async with opened(dsn) as pool, pool.connection() as connection:
+        visits = [
+            {"resourceType": "Encounter", "id": f"v{n}", "status": "in-progress", "class": {"code": "IMP"},
+             **({} if n == 4 else {"period": {"start": f"2026-02-0{n + 1}"} | ({"end": "2026-03-01"} if n % 2 else {})})}
+            for n in range(5)
+        ]  # fmt: skip
+        await store.write(connection, [put(one) for one in visits], context())
+        for sort, expected in [
+            ("-date", ["v2", "v0", "v3", "v1", "v4"]),
+            ("date,_id", ["v1", "v3", "v0", "v2", "v4"]),
+            ("status,-date", ["v0", "v2", "v1", "v3", "v4"]),
+        ]:
+            asked, seen = [("_sort", sort), ("_count", "1")], []
+            page = await store.search(connection, "Encounter", asked)
+            while page.next:
+                seen += [one.id for one in page.matches]
+                page = await store.search(connection, "Encounter", [*asked, ("_cursor", page.next)])
+            assert [*seen, *(one.id for one in page.matches)] == expected, sort
+
+
+async def test_chains_may_be_long_but_not_without_bound(dsn):
+    async with opened(dsn) as pool, pool.connection() as connection:
+        row = [
+            put({"resourceType": "Organization", "id": f"g{n}", "partOf": {"reference": f"Organization/g{n + 1}"}})
+            for n in range(8)
+        ]
+        await store.write(
+            connection, [*row, put({"resourceType": "Organization", "id": "g8", "name": "top"})], context()
+        )
+        up = "partof." * 8 + "name"
+        assert await found(connection, "Organization", (up, "top")) == ["g0"]
+        down = "_has:Organization:partof:" * 8 + "_id"
+        assert await found(connection, "Organization", (down, "g0")) == ["g8"]
+        assert await found(connection, "Organization", ("partof._has:Organization:partof:name", "none")) == []
+        with pytest.raises(TooLarge):
+            await found(connection, "Organization", ("partof." * 20 + "name", "top"))
+        with pytest.raises(TooLarge, match="name the type"):
+            await found(connection, "Provenance", ("target.subject.focus.subject.focus._id", "x"))
+
+
+async def test_an_estimated_total_is_counted_when_it_is_small(dsn):
+    async with opened(dsn) as pool, pool.connection() as connection:
+        await filled(connection)
+        assert (await store.search(connection, "Observation", [("_total", "estimate")])).total == 3
+
+
 async def test_chains_do_not_reach_outside_the_scope(dsn):
     async with opened(dsn) as pool, pool.connection() as connection:
         await filled(connection)
@@ -217,7 +337,8 @@ async def test_paging_survives_writes_between_pages(dsn):
         ("Observation", [("subject:Patient.colour", "x")], Incorrect),
         ("Observation", [("code:in", "x")], Unsupported),
         ("Observation", [("_text", "x")], Unsupported),
-        ("Observation", [("_sort", "value-quantity")], Unsupported),
+        ("Observation", [("_sort", "code-value-quantity")], Incorrect),
+        ("Observation", [("_sort", "_id,_id,_id,_id,_id,_id")], Incorrect),
         ("Observation", [("_sort", "colour")], Incorrect),
         ("Observation", [("_count", "-1")], Incorrect),
         ("Observation", [("_cursor", "abc")], Incorrect),
@@ -225,8 +346,8 @@ async def test_paging_survives_writes_between_pages(dsn):
         ("Observation", [("_include", "Observation:code")], Incorrect),
         ("Observation", [("_include", "Patient:organization")], Incorrect),
         ("Patient", [("_revinclude", "Observation:code")], Incorrect),
-        ("Patient", [("_revinclude", "*")], Unsupported),
-        ("Observation", [("_include:iterate", "Observation:subject")], Unsupported),
+        ("Observation", [("_include:often", "Observation:subject")], Incorrect),
+        ("Observation", [("_include", "Observation:subject:Nobody")], Incorrect),
         ("Patient", [("_has:Observation:code", "x")], Incorrect),
         ("Patient", [("_has:Observation:code:status", "x")], Incorrect),
         ("Patient", [("name", "x")] * 51, TooLarge),
@@ -318,10 +439,11 @@ async def test_the_heaviest_searches_use_their_index_the_twentieth_time_too(larg
 
 async def _scans(connection, type_: str, parameters: list[tuple[str, str]]) -> list[tuple[str, str]]:
     question = read_question(parameters)
-    selection = select(type_index(type_), question.criteria, Scope(None, None), strict=True)
-    column = "r.at_high" if "date" in question.sort else "r.updated"
-    direction = "desc" if question.descending else "asc"
-    keyed = " and r.at_high is not null" if "date" in question.sort else ""
+    selection = await selected(connection, type_, question.criteria, Asking())
+    by_date = bool(question.sort) and question.sort[0].name == "date"
+    column = "r.at_high" if by_date else "r.updated"
+    direction = "desc" if by_date and question.sort[0].descending else "asc"
+    keyed = " and r.at_high is not null" if by_date else ""
     sql = f"explain (format json) select r.body from resource r where {selection.where}{keyed} order by {column} {direction}, r.rid {direction} limit 51"
     row = await (await connection.execute(sql.encode(), selection.parameters)).fetchone()
     plan = row[0] if isinstance(row[0], list) else json.loads(row[0])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -276,8 +277,30 @@ def in_scope(resource: dict[str, Any], owner: int, scope: Scope) -> bool:
 @pytest.mark.parametrize(
     ("resources", "questions", "sorts"),
     [
-        (observations, observation_questions, ["", "date", "-date", "-_lastUpdated", "_id", "-_id"]),
-        (patients, patient_questions, ["", "birthdate", "-birthdate", "_id"]),
+        (
+            observations,
+            observation_questions,
+            [
+                "",
+                "date",
+                "-date",
+                "-_lastUpdated",
+                "_id",
+                "-_id",
+                "status,-date",
+                "value-quantity",
+                "-combo-value-quantity,_id",
+                "code,date",
+                "-subject",
+                "-date,code",
+                "performer,-value-quantity",
+            ],
+        ),
+        (
+            patients,
+            patient_questions,
+            ["", "birthdate", "-birthdate", "_id", "name", "-family,birthdate", "gender,-name", "-identifier,-_id"],
+        ),
     ],
     ids=["Observation", "Patient"],
 )
@@ -337,18 +360,47 @@ async def _check(
             ]
             found = await _all_pages(connection, resources[0]["resourceType"], parameters, scope, sort, count)
             assert sorted(found) == sorted(expected), (parameters, scope)
-            if sort.endswith("_id"):
+            if sort in {"_id", "-_id"}:
                 assert found == sorted(expected, reverse=sort.startswith("-"))
-            elif sort.endswith("date"):
+            elif sort.lstrip("-") != "_lastUpdated" and sort:
                 _check_order({r["id"]: r for r in resources}, found, sort)
         await connection.rollback()
 
 
 def _check_order(by_id: dict[str, dict[str, Any]], found: list[str], sort: str) -> None:
-    dates = [by_id[id_].get("effectiveDateTime") or by_id[id_].get("birthDate") for id_ in found]
-    ends = [span(date)[1] for date in dates if date]
-    assert ends == sorted(ends, reverse=sort.startswith("-"))
-    assert all(date is None for date in dates[len(ends) :]), "what has no date comes last"
+    """Every row is followed by one that does not come before it, key by key; what has no value comes last."""
+    for one, other in pairwise(found):
+        for name in sort.split(","):
+            descending, name = name.startswith("-"), name.lstrip("-")
+            mine, theirs = (_sort_value(by_id[id_], name, descending) for id_ in (one, other))
+            if mine == theirs:
+                continue
+            assert theirs is None or (mine is not None and (mine > theirs) == descending), (sort, found)
+            break
+
+
+def _sort_value(resource: dict[str, Any], name: str, descending: bool) -> Any:
+    quantities = [resource.get("valueQuantity")]
+    references = [resource.get("subject") if name == "subject" else (resource.get("performer") or [None])[0]]
+    if name == "combo-value-quantity":
+        quantities += [c.get("valueQuantity") for c in resource.get("component", [])]
+    values = {
+        "_id": [resource["id"]],
+        "date": [span(d)[1] for d in [resource.get("effectiveDateTime")] if d],
+        "birthdate": [span(d)[1] for d in [resource.get("birthDate")] if d],
+        "status": [resource.get("status")],
+        "gender": [resource.get("gender")],
+        "code": [c["code"] for c in resource.get("code", {}).get("coding", [])],
+        "identifier": [i["value"] for i in resource.get("identifier", [])],
+        "name": [folded(n["family"]) for n in resource.get("name", [])],
+        "family": [folded(n["family"]) for n in resource.get("name", [])],
+        "value-quantity": [q["value"] for q in quantities if q],
+        "combo-value-quantity": [q["value"] for q in quantities if q],
+        "subject": [r["reference"] for r in references if r],
+        "performer": [r["reference"] for r in references if r],
+    }[name]
+    present = [value for value in values if value is not None]
+    return (max(present) if descending else min(present)) if present else None
 
 
 async def _all_pages(connection, type_: str, parameters, scope: Scope, sort: str, count: int) -> list[str]:

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from healthbrain.errors import Incorrect, TooLarge, Unsupported
+from healthbrain.errors import Incorrect, TooLarge
 
 DEFAULT_COUNT = 50
 LARGEST_COUNT = 1000
 _LONGEST_LIST = 2000
 _MOST_CRITERIA = 50
+_MOST_SORTS = 5
 
 # how a result is shown is the API's business, except what changes which rows are read
 _PRESENTATION = frozenset({"_format", "_pretty", "_elements", "_summary", "_contained", "_containedType"})
@@ -40,6 +41,15 @@ class Include:
     parameter: str
     target: str
     reverse: bool
+    iterate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """One sort key, the most important first."""
+
+    name: str
+    descending: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +58,8 @@ class Question:
 
     criteria: tuple[Criterion, ...]
     count: int = DEFAULT_COUNT
-    sort: str = ""
-    descending: bool = False
-    total: Literal["none", "accurate"] = "none"
+    sort: tuple[Sort, ...] = ()
+    total: Literal["none", "accurate", "estimate"] = "none"
     only_count: bool = False
     includes: tuple[Include, ...] = ()
     cursor: str = ""
@@ -78,8 +87,7 @@ def read_question(parameters: Sequence[tuple[str, str]]) -> Question:
     return Question(
         criteria=tuple(criteria),
         count=_count(result.get("_count", "")),
-        sort=result.get("_sort", "").lstrip("-"),
-        descending=result.get("_sort", "").startswith("-"),
+        sort=_sort(result.get("_sort", "")),
         total=_total(result.get("_total", "none")),
         only_count=result.get("_summary") == "count" or result.get("_count") == "0",
         includes=tuple(includes),
@@ -127,14 +135,16 @@ def _alternatives(written: str, value: str) -> tuple[str, ...]:
 
 
 def _include(name: str, value: str) -> Include:
-    if name.endswith((":iterate", ":recurse")):
-        raise Unsupported(f"'{name}' is not offered yet; ask for the includes of the first level")
+    kind, _, modifier = name.partition(":")
+    if modifier not in {"", "iterate", "recurse"}:  # recurse: what DSTU2 and STU3 called it
+        raise Incorrect(f"'{name}' has no modifier but :iterate")
     parts = value.split(":")
     if value == "*":
         parts = ["*", "*"]
-    if len(parts) not in {2, 3} or not all(parts):
-        raise Incorrect(f"'{name}': write Type:parameter or Type:parameter:TargetType")
-    return Include(parts[0], parts[1], parts[2] if len(parts) == 3 else "", name.startswith("_revinclude"))
+    if len(parts) not in {2, 3} or not all(parts) or (parts[0] == "*" and parts[1] != "*"):
+        raise Incorrect(f"'{name}': write Type:parameter or Type:parameter:TargetType, with * for any parameter")
+    target = parts[2] if len(parts) == 3 else ""
+    return Include(parts[0], parts[1], target, kind == "_revinclude", bool(modifier))
 
 
 def _count(value: str) -> int:
@@ -145,7 +155,15 @@ def _count(value: str) -> int:
     return min(max(int(value), 1), LARGEST_COUNT)
 
 
-def _total(value: str) -> Literal["none", "accurate"]:
-    if value not in {"none", "accurate", "estimate"}:
-        raise Incorrect("'_total' is none or accurate")
-    return "none" if value == "none" else "accurate"
+def _sort(value: str) -> tuple[Sort, ...]:
+    names = [name.strip() for name in value.split(",")] if value else []
+    if len(names) > _MOST_SORTS or not all(name.lstrip("-") for name in names):
+        raise Incorrect(f"'_sort' is a list of up to {_MOST_SORTS} parameters, each with - before it to turn it round")
+    return tuple(Sort(name.lstrip("-"), name.startswith("-")) for name in names)
+
+
+def _total(value: str) -> Literal["none", "accurate", "estimate"]:
+    match value:
+        case "none" | "accurate" | "estimate":
+            return value
+    raise Incorrect("'_total' is none, estimate or accurate")

@@ -8,16 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from healthbrain.database import Connection
 from healthbrain.errors import Incorrect, TooLarge
-from healthbrain.scope import Scope
 from healthbrain.store import keys
+from healthbrain.store.asking import Asking, Wanted
 from healthbrain.store.conditions import condition, reference_targets
 from healthbrain.store.pieces import Condition
 from healthbrain.store.question import Criterion
-from healthbrain.store.types import TypeIndex, type_index
+from healthbrain.store.types import TypeIndex
 from healthbrain.store.visibility import visible_sql
 
-_DEEPEST_CHAIN = 3
+_DEEPEST_CHAIN = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,39 +39,47 @@ class Selection:
         return [value for c in self.conditions for value in c.parameters]
 
 
+async def selected(connection: Connection, type_: str, criteria: Sequence[Criterion], asking: Asking) -> Selection:
+    """The rows of a type that fulfil the criteria; fetches first what the conditions depend on."""
+    while True:
+        asking.selects = 0
+        try:
+            return select(asking.index(type_), criteria, asking)
+        except Wanted as wanted:
+            asking.known[wanted.need] = await wanted.need.fetch(connection, asking)
+
+
 def select(
-    index: TypeIndex, criteria: Sequence[Criterion], scope: Scope, *, strict: bool, alias: str = "r", depth: int = 0
+    index: TypeIndex, criteria: Sequence[Criterion], asking: Asking, *, alias: str = "r", depth: int = 0
 ) -> Selection:
-    """The rows of a type that fulfil the criteria and are open to `scope`."""
+    """The rows of a type that fulfil the criteria and are open to the reader. Raises Wanted, see asking.py."""
     conditions = [Condition(f"{alias}.rtype = {index.number}::smallint and not {alias}.deleted")]
     for criterion in criteria:
-        if (found := _condition(index, criterion, scope, alias, strict, depth)) is not None:
+        if (found := _condition(index, criterion, asking, alias, depth)) is not None:
             conditions.append(found)
-    rule, parameters = visible_sql(scope, index.name, alias)
+    rule, parameters = visible_sql(asking.scope, index.name, alias)
     if rule:
         conditions.append(Condition(rule, tuple(parameters)))
     return Selection(index, tuple(conditions))
 
 
-def _condition(
-    index: TypeIndex, criterion: Criterion, scope: Scope, row: str, strict: bool, depth: int
-) -> Condition | None:
+def _condition(index: TypeIndex, criterion: Criterion, asking: Asking, row: str, depth: int) -> Condition | None:
     if criterion.name == "_has":
-        return _reverse_chain(index, criterion, scope, row, depth)
+        return _reverse_chain(index, criterion, asking, row, depth)
     if criterion.name not in index.parameters:
-        if strict:
+        if asking.strict or depth:
             known = ", ".join(sorted(code for code, p in index.parameters.items() if p.type != "special"))
             raise Incorrect(f"'{criterion.name}' is not a search parameter of {index.name}; known are {known}")
         return None
     if criterion.chain:
-        return _chain(index, criterion, scope, row, depth)
+        return _chain(index, criterion, asking, row, depth)
     return condition(index, criterion, row)
 
 
 # -- chains
 
 
-def _chain(index: TypeIndex, criterion: Criterion, scope: Scope, row: str, depth: int) -> Condition:
+def _chain(index: TypeIndex, criterion: Criterion, asking: Asking, row: str, depth: int) -> Condition:
     """subject:Patient.name=x: the reference is to one of the resources that fulfil the rest."""
     parameter = index.parameters[criterion.name]
     if parameter.type != "reference":
@@ -80,12 +89,20 @@ def _chain(index: TypeIndex, criterion: Criterion, scope: Scope, row: str, depth
     inner = _inner(criterion)
     targets = [criterion.modifier] if criterion.modifier else reference_targets(parameter)
     found: list[Condition] = []
+    refused: Incorrect | None = None
     for target in targets:
-        other = type_index(target)
+        other = asking.index(target)
         if inner.name != "_has" and inner.name not in other.parameters:
             continue
+        asking.count_select(criterion.written)
         alias = f"t{depth}"
-        rest = select(other, [inner], scope, strict=True, alias=alias, depth=depth + 1)
+        try:
+            rest = select(other, [inner], asking, alias=alias, depth=depth + 1)
+        except TooLarge:
+            raise
+        except Incorrect as error:  # this type does not lead on; another one may
+            refused = refused or error
+            continue
         if target == "Patient" and parameter.code in index.patient_params:
             sql = f"{row}.patient in (select {alias}.patient from resource {alias} where {rest.where})"
         else:
@@ -94,7 +111,7 @@ def _chain(index: TypeIndex, criterion: Criterion, scope: Scope, row: str, depth
             sql = f"{row}.tokens && array(select {token} from resource {alias} where {rest.where})"
         found.append(Condition(sql, tuple(rest.parameters)))
     if not found:
-        raise Incorrect(
+        raise refused or Incorrect(
             f"'{criterion.written}': no type that {criterion.name} refers to has a parameter '{inner.name}'"
         )
     return Condition(f"({' or '.join(c.sql for c in found)})", sum((c.parameters for c in found), ()))
@@ -108,7 +125,7 @@ def _inner(criterion: Criterion) -> Criterion:
     return Criterion(criterion.written, name, modifier, chain, criterion.values)
 
 
-def _reverse_chain(index: TypeIndex, criterion: Criterion, scope: Scope, row: str, depth: int) -> Condition:
+def _reverse_chain(index: TypeIndex, criterion: Criterion, asking: Asking, row: str, depth: int) -> Condition:
     """_has:Observation:patient:code=x: some Observation that fulfils the rest refers to this row."""
     type_, _, rest = criterion.chain.partition(":")
     name, _, rest = rest.partition(":")
@@ -116,17 +133,18 @@ def _reverse_chain(index: TypeIndex, criterion: Criterion, scope: Scope, row: st
         raise Incorrect(f"'{criterion.written}' is written _has:Type:reference:parameter")
     if depth >= _DEEPEST_CHAIN:
         raise TooLarge(f"'{criterion.written}' is a chain of more than {_DEEPEST_CHAIN} references")
-    other = type_index(type_)
+    other = asking.index(type_)
+    asking.count_select(criterion.written)
     parameter = other.parameters.get(name)
     if parameter is None or parameter.type != "reference":
         raise Incorrect(f"'{criterion.written}': {name} is not a reference parameter of {type_}")
     alias = f"t{depth}"
     inner = _inner(Criterion(criterion.written, "", "", rest, criterion.values))
-    selected = select(other, [inner], scope, strict=True, alias=alias, depth=depth + 1)
+    rest_of = select(other, [inner], asking, alias=alias, depth=depth + 1)
     if index.name == "Patient" and name in other.patient_params:
-        sql = f"{row}.patient in (select {alias}.patient from resource {alias} where {selected.where})"
-        return Condition(sql, tuple(selected.parameters))
+        sql = f"{row}.patient in (select {alias}.patient from resource {alias} where {rest_of.where})"
+        return Condition(sql, tuple(rest_of.parameters))
     mask = keys.signed(keys.reference_mask(parameter.number))
     token = f"array[resource_handle({row}.key) # ({mask})::bigint]"
-    sql = f"exists (select from resource {alias} where {alias}.tokens @> {token} and {selected.where})"
-    return Condition(sql, tuple(selected.parameters))
+    sql = f"exists (select from resource {alias} where {alias}.tokens @> {token} and {rest_of.where})"
+    return Condition(sql, tuple(rest_of.parameters))

@@ -1,0 +1,65 @@
+"""One search under way: who asks, how strictly, and what had to be looked up before its SQL could be written.
+
+Conditions are made without touching the database. When one depends on what is stored (the codes of a value set, the
+entries of a list, the units in use), it raises `Wanted`; the search fetches that, once, and makes the conditions again.
+A search that needs nothing pays nothing.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any
+
+from healthbrain.database import Connection
+from healthbrain.errors import TooLarge
+from healthbrain.scope import EVERYTHING, Scope
+from healthbrain.store.types import TypeIndex, type_index
+
+_MOST_SELECTS = 300  # types and steps that the chains of one search may visit together
+
+
+class Need(ABC):
+    """Something stored that a condition depends on. Hashable: the same need is fetched once."""
+
+    @abstractmethod
+    async def fetch(self, connection: Connection, asking: Asking) -> Any:
+        """What is stored, as far as it is open to the reader."""
+
+
+class Wanted(Exception):
+    """A condition cannot be made before this need is known."""
+
+    def __init__(self, need: Need) -> None:
+        super().__init__()
+        self.need = need
+
+
+@dataclass(slots=True)
+class Asking:
+    """The reader's scope, and what is known so far."""
+
+    scope: Scope = EVERYTHING
+    strict: bool = True
+    known: dict[Need, Any] = field(default_factory=dict)
+    indexes: dict[str, TypeIndex] = field(default_factory=dict)  # with parameters added at run time
+    selects: int = 0
+    notes: list[str] = field(default_factory=list)  # what the reader should be told beside the result
+
+    def need(self, need: Need) -> Any:
+        """What was fetched for a need."""
+        if need not in self.known:
+            raise Wanted(need)
+        return self.known[need]
+
+    def index(self, type_: str) -> TypeIndex:
+        """The parameters of a type."""
+        return self.indexes.get(type_) or type_index(type_)
+
+    def count_select(self, written: str) -> None:
+        """One more type visited by a chain; TooLarge when it branches without bound."""
+        self.selects += 1
+        if self.selects > _MOST_SELECTS:
+            raise TooLarge(
+                f"'{written}' may lead over too many types; name the type after each reference, as in a:Type.b"
+            )
