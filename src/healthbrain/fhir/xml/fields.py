@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from healthbrain.fhir.definitions import Element, Type, TypeChoice, definitions
+from healthbrain.fhir.definitions import Element, TypeChoice, definitions
 from healthbrain.fhir.primitives import is_primitive
 
 FHIR = "http://hl7.org/fhir"
@@ -49,7 +49,7 @@ def attributes(type_: str) -> frozenset[str]:
     """The elements of a type that XML writes as attributes."""
     if type_ == "Extension":
         return frozenset({"id", "url"})
-    return frozenset() if _kind(definitions().type(type_)) == "resource" else frozenset({"id"})
+    return frozenset() if definitions().type(type_).kind == "resource" else frozenset({"id"})
 
 
 @cache
@@ -68,10 +68,6 @@ def resources() -> Mapping[str, Field]:
 def extension_only() -> Mapping[str, Field]:
     """What may stand in a primitive."""
     return {f"{FHIR} extension": fields("Element")["extension"]}
-
-
-def _kind(type_: Type) -> str:
-    return type_.kind
 
 
 def _field(element: Element, choice: TypeChoice, key: str, position: int) -> Field:

@@ -98,32 +98,16 @@ class _Reader:
             self._order(field, parent)
         parent.last = field.position
         kind = field.kind
-        depth = parent.depth + 1 + field.repeats
+        depth = parent.depth if kind == "resource" else parent.depth + 1 + field.repeats
+        opened = _Open(field, _inside(field), {"resourceType": field.type} if kind == "resource" else {}, depth)
+        self._open.append(opened)
         if kind == "primitive":
-            opened = _Open(field, extension_only(), {}, depth)
             depth -= 1  # a value alone has no brackets of its own
-            self._open.append(opened)
-            if given:
-                self._primitive(opened, given)
-        elif kind == "complex":
-            self._open.append(_Open(field, children(field.type), {}, depth))
-            if given:
-                self._attributes(attributes(field.type), given)
+            self._primitive(opened, given)
         elif kind == "narrative":
-            self._begin, self._nested = self._parser.CurrentByteIndex, 1
-            self._parser.StartElementHandler = self._start_within
-            self._parser.EndElementHandler = self._end_within
-            self._parser.CharacterDataHandler = None
-            self._open.append(_Open(field, _NOTHING, {}, depth))
-        elif kind == "wrapper":
-            self._open.append(_Open(field, resources(), {}, depth))
-            if given:
-                self._attributes(frozenset(), given)
-        else:
-            depth = parent.depth
-            self._open.append(_Open(field, children(field.type), {"resourceType": field.type}, depth))
-            if given:
-                self._attributes(frozenset(), given)
+            self._enter_narrative()
+        elif given:
+            self._attributes(attributes(field.type) if kind == "complex" else _NO_ATTRIBUTES, given)
         if depth > MAX_DEPTH:
             raise Malformed(f"{self._line()}: nested deeper than {MAX_DEPTH} levels; flatten it")
 
@@ -145,10 +129,17 @@ class _Reader:
             _without_empty_lists(done.content)
         self._open.pop()
 
+    def _enter_narrative(self) -> None:
+        """Until its end, only count tags: its text is taken from the raw bytes."""
+        self._begin, self._nested = self._parser.CurrentByteIndex, 1
+        self._parser.StartElementHandler = self._start_within
+        self._parser.EndElementHandler = self._end_within
+        self._parser.CharacterDataHandler = None
+
     def _start_within(self, *_: object) -> None:
         self._nested += 1
 
-    def _end_within(self, name: str) -> None:
+    def _end_within(self, _: str) -> None:
         self._nested -= 1
         if self._nested:
             return
@@ -231,15 +222,15 @@ class _Reader:
     def _order(self, field: Field, parent: _Open) -> None:
         if field.position == parent.last:
             if not field.repeats:
-                self._refuse("structure", f"{_quoted(field.key)} is given twice; it may stand once")
+                self._refuse("structure", f"<{field.key}> is given twice; it may stand once")
         elif field.key in parent.content or "_" + field.key in parent.content:
-            self._refuse("structure", f"{_quoted(field.key)} must stand together with the others of its name")
+            self._refuse("structure", f"<{field.key}> must stand together with the others of its name")
         else:
-            self._refuse("structure", f"{_quoted(field.key)} stands too late; elements keep the order of the standard")
+            self._refuse("structure", f"<{field.key}> stands too late; elements keep the order of the standard")
 
     def _unknown(self, name: str, parent: _Open) -> NoReturn:
         namespace, _, local = name.rpartition(" ")
-        named = f" {_quoted(local)}" if _NAME.fullmatch(local) else ""
+        named = f" <{local}>" if _NAME.fullmatch(local) else ""
         if len(self._open) == 1:
             if namespace == FHIR:
                 self._refuse("structure", f"the outermost element{named} is no resource type of FHIR R4")
@@ -274,6 +265,16 @@ class _Reader:
 
 
 _ID = frozenset({"id"})
+_NO_ATTRIBUTES: frozenset[str] = frozenset()
+
+
+def _inside(field: Field) -> Mapping[str, Field]:
+    """What may stand in an element."""
+    if field.kind == "primitive":
+        return extension_only()
+    if field.kind == "wrapper":
+        return resources()
+    return _NOTHING if field.kind == "narrative" else children(field.type)
 
 
 @cache
@@ -285,7 +286,3 @@ def _without_empty_lists(content: dict[str, Any]) -> None:
     """Lists of primitives that have extensions only stand in `_name` alone."""
     for key in [key for key, value in content.items() if type(value) is list and not any(v is not None for v in value)]:
         del content[key]
-
-
-def _quoted(name: str) -> str:
-    return f"<{name}>"

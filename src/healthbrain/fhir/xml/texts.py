@@ -49,10 +49,10 @@ def writer(type_: str) -> Write:
     """JSON value to attribute text, escaped. It raises Unfit."""
     rule = primitives()[type_].rule
     if type_ == "boolean":
-        return lambda value: ("true" if value else "false") if isinstance(value, bool) else _unfit(rule)
+        return lambda value: _truth(value, rule)
     if type_ == "decimal" or type_ in _WHOLE:
         return lambda value: _digits(value, rule)
-    return lambda value: escaped(value) if isinstance(value, str) else _unfit(rule)
+    return lambda value: _string(value, rule)
 
 
 def escaped(text: str) -> str:
@@ -61,24 +61,38 @@ def escaped(text: str) -> str:
 
 
 def _escape(found: re.Match[str]) -> str:
-    return _ESCAPES.get(found[0]) or _unfit("has a character that XML cannot hold; remove it")
+    if found[0] not in _ESCAPES:
+        raise Unfit("has a character that XML cannot hold; remove it")
+    return _ESCAPES[found[0]]
 
 
 def _boolean(text: str) -> bool:
     text = text.strip(_SPACE)
-    return text == "true" or (text != "false" and bool(_unfit("must be true or false")))
+    if text not in ("true", "false"):
+        raise Unfit("must be true or false")
+    return text == "true"
 
 
 def _number(pattern: re.Pattern[str], text: str, rule: str) -> int | float:
     text = text.strip(_SPACE)
-    return number(text.removeprefix("+")) if pattern.fullmatch(text) else float(_unfit(rule))
+    if not pattern.fullmatch(text):
+        raise Unfit(rule)
+    return number(text.removeprefix("+"))
+
+
+def _truth(value: Any, rule: str) -> str:
+    if not isinstance(value, bool):
+        raise Unfit(rule)
+    return "true" if value else "false"
 
 
 def _digits(value: Any, rule: str) -> str:
     if type(value) is int or isinstance(value, Decimal) or (type(value) is float and isfinite(value)):
         return number_text(value)
-    return _unfit(rule)
-
-
-def _unfit(rule: str) -> str:
     raise Unfit(rule)
+
+
+def _string(value: Any, rule: str) -> str:
+    if not isinstance(value, str):
+        raise Unfit(rule)
+    return escaped(value)
