@@ -25,6 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from healthbrain.cli.district import Account, accounts_of, follow_up, register
 from healthbrain.cli.operate import start_logging
+from healthbrain.cli.output import json_option, show
 from healthbrain.errors import Conflict, HealthBrainError
 from healthbrain.lake import Lake
 from healthbrain.runtime import Platform
@@ -73,7 +74,8 @@ class Plan:
 @click.option("--seed", default=1, show_default=True, help="Another number gives another district.")
 @click.option("--fresh", is_flag=True, help="Throw the demo data away and begin again.")
 @click.option("--load-only", is_flag=True, help="Stop when everything is loaded instead of serving on.")
-def demo(residents: int, months: int, seed: int, fresh: bool, load_only: bool) -> None:
+@json_option
+def demo(residents: int, months: int, seed: int, fresh: bool, load_only: bool, as_json: bool) -> None:
     """Create a synthetic district, send its institutions' messages through the doors, open the web.
 
     All people in it are made up. A second run starts on the same data.
@@ -87,7 +89,7 @@ def demo(residents: int, months: int, seed: int, fresh: bool, load_only: bool) -
     console.print("starting the platform …")
     supervisor = Supervisor(settings)
     with supervisor.running():
-        loader = _Loader(supervisor, plan)
+        loader = _Loader(supervisor, plan, as_json=as_json)
         loader.start()
         supervisor.watch_until_stopped(until=lambda: load_only and loader.over)
         loader.leave()
@@ -144,9 +146,9 @@ def _plan(data: Path, residents: int, months: int, seed: int) -> Plan:
 class _Loader(threading.Thread):
     """Loads the district beside the supervisor, which must stay in the main thread."""
 
-    def __init__(self, supervisor: Supervisor, plan: Plan) -> None:
+    def __init__(self, supervisor: Supervisor, plan: Plan, *, as_json: bool) -> None:
         super().__init__(name="loader", daemon=True)
-        self.supervisor, self.plan = supervisor, plan
+        self.supervisor, self.plan, self.as_json = supervisor, plan, as_json
         self.error: HealthBrainError | None = None
         self.over = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -234,13 +236,12 @@ class _Loader(threading.Thread):
                 await asyncio.sleep(0.5)
 
     def _say_where(self, accounts: list[Account]) -> None:
-        out = Console(highlight=False)
-        out.print(
-            f"\n[bold]{self.supervisor.url}[/bold]   (FHIR {self.supervisor.url}/fhir, HL7 v2 port {self.supervisor.settings.mllp_port})\n"
-        )
-        for account in accounts:
-            out.print(f"  {account.name:<12} {account.password:<18} {account.display}（{account.role}）")
-        out.print("\nAll people are made up. Ctrl-C stops the platform.")
+        url, port = self.supervisor.url, self.supervisor.settings.mllp_port
+        lines = [f"\n{url}   (FHIR {url}/fhir, HL7 v2 port {port})\n"]
+        lines += [f"  {one.name:<12} {one.password:<18} {one.display}（{one.role}）" for one in accounts]
+        lines.append("\nAll people are made up. Ctrl-C stops the platform.")
+        found = {"url": url, "mllp_port": port, "accounts": [asdict(one) for one in accounts]}
+        show(found, as_json=self.as_json, text="\n".join(lines))
 
 
 @contextlib.contextmanager

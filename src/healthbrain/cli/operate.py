@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 import socket
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -89,18 +89,22 @@ async def _first_administrator(dsn: str, organisation: str, code: str, division:
 
 
 @click.command()
-def serve() -> None:
-    """Run the platform: database, web, FHIR, HL7 v2 door and background work, until Ctrl-C."""
+@json_option
+def serve(as_json: bool) -> None:
+    """Run the platform: database, web, FHIR, HL7 v2 door and background work, until Ctrl-C.
+
+    Prints where it answers as soon as it does.
+    """
     settings = load()
     start_logging(settings)
     settings.data.mkdir(parents=True, exist_ok=True)
 
     def ready(supervisor: Supervisor) -> None:
-        print(f"web    {supervisor.url}")
-        print(f"FHIR   {supervisor.url}/fhir")
+        where = {"url": supervisor.url, "fhir": f"{supervisor.url}/fhir", "mllp_port": settings.mllp_port}
+        lines = [f"web    {supervisor.url}", f"FHIR   {supervisor.url}/fhir"]
         if settings.mllp_port:
-            print(f"HL7 v2 {settings.host}:{settings.mllp_port} (MLLP)")
-        print("Ctrl-C stops it", flush=True)
+            lines.append(f"HL7 v2 {settings.host}:{settings.mllp_port} (MLLP)")
+        show(where, as_json=as_json, text="\n".join([*lines, "Ctrl-C stops it"]))
 
     Supervisor(settings).run(on_ready=ready)
 
@@ -177,17 +181,13 @@ def doctor(context: click.Context, as_json: bool) -> None:
     show(
         {
             "ok": all(f.ok for f in findings),
-            "findings": [f.__dict__ if hasattr(f, "__dict__") else _as_dict(f) for f in findings],
+            "findings": [asdict(f) for f in findings],
         },
         as_json=as_json,
         text=text,
     )
     if not all(f.ok for f in findings):
         context.exit(CLASH)
-
-
-def _as_dict(finding: Finding) -> dict[str, Any]:
-    return {"check": finding.check, "ok": finding.ok, "detail": finding.detail}
 
 
 def examine(settings: Settings) -> list[Finding]:

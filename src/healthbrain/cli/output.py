@@ -35,7 +35,7 @@ def json_option(function: F) -> F:
 
 def show(result: Mapping[str, Any], *, as_json: bool, text: str) -> None:
     """Print `result` as JSON, or `text`."""
-    print(json.dumps(result, ensure_ascii=False, default=str) if as_json else text)
+    print(json.dumps(result, ensure_ascii=False, default=str) if as_json else text, flush=True)
 
 
 def fail(error: HealthBrainError) -> int:

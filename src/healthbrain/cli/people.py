@@ -59,7 +59,8 @@ async def root_organisation(connection: Connection, code: str | None) -> int:
 @click.option("--name", default="script", show_default=True, help="What the token is for; shown in the audit log.")
 @click.option("--organisation", "code", help="Code of the organisation it speaks for [default: the root].")
 @click.option("--days", default=90, show_default=True, help="Days until it expires.")
-def token(name: str, code: str | None, days: int) -> None:
+@json_option
+def token(name: str, code: str | None, days: int, as_json: bool) -> None:
     """Print a new bearer token for scripts and systems; nothing else is printed.
 
     Use it as `Authorization: Bearer …`. It is stored only as a hash and cannot be shown again.
@@ -73,7 +74,8 @@ def token(name: str, code: str | None, days: int) -> None:
         )  # fmt: skip
         return await access.issue_token(connection, name=name, organisation=organisation, source=source.key, days=days)
 
-    print(with_connection(work))
+    made = with_connection(work)
+    show({"token": made, "name": name, "days": days}, as_json=as_json, text=made)
 
 
 @click.command()
