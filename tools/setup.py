@@ -88,8 +88,11 @@ def install_self() -> bool:
 
 
 def compile_definitions() -> bool:
-    sources = [*(DEFINITIONS.parent / "compile").glob("*.py"), DEFINITIONS.parent / "definitions.py"]
-    if DEFINITIONS.exists() and DEFINITIONS.stat().st_mtime >= max(source.stat().st_mtime for source in sources):
+    room = DEFINITIONS.parent
+    sources = [*(room / "compile").glob("*.py"), room / "definitions.py", room / "profile" / "builtin.py"]
+    made = [DEFINITIONS, room / "r4-profiles.bin"]  # the compiler writes the second beside the first
+    newest = max(source.stat().st_mtime for source in sources)
+    if all(path.exists() and path.stat().st_mtime >= newest for path in made):
         return False
     with tempfile.TemporaryDirectory() as folder:
         run(

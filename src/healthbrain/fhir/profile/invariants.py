@@ -23,6 +23,7 @@ from healthbrain.fhir.profile.rules import STRUCTURAL, Functions, Rule, Scope, r
 from healthbrain.fhir.profile.triggers import triggers
 
 _NONE: Functions = {}
+_NARRATIVE = "dom-6"
 
 
 def check_invariants(resource: dict[str, Any], *, warnings: bool = True, functions: Functions = _NONE) -> list[Issue]:
@@ -129,7 +130,8 @@ class _Part:
             self._plan.walk(item, place, scope, report)
         elif self._type == "Resource" and type(item) is dict and definitions().is_resource(item.get("resourceType")):
             root = scope.root if self._contained else item
-            self._plans.plan(item["resourceType"]).walk(item, place, Scope(item, root, scope.functions), report)
+            plan = self._plans.plan(item["resourceType"], alone=not self._contained)
+            plan.walk(item, place, Scope(item, root, scope.functions), report)
 
 
 class _Plans:
@@ -138,28 +140,30 @@ class _Plans:
     def __init__(self, definitions: Definitions, *, warnings: bool) -> None:
         self._definitions = definitions
         self._warnings = warnings
-        self._made: dict[str, _Plan] = {}
+        self._made: dict[tuple[str, bool], _Plan] = {}
 
-    def plan(self, name: str) -> _Plan:
-        found = self._made.get(name)
+    def plan(self, name: str, *, alone: bool = True) -> _Plan:
+        """The plan of a type; a contained resource is not `alone` and needs no narrative of its own."""
+        found = self._made.get((name, alone))
         if found is None:
-            found = self._made[name] = _Plan(name)
-            self._fill(found)
+            found = self._made[name, alone] = _Plan(name)
+            self._fill(found, alone=alone)
         return found
 
-    def _fill(self, plan: _Plan) -> None:
+    def _fill(self, plan: _Plan, *, alone: bool) -> None:
         type_ = self._definitions.type(plan.type)
-        plan.triggers = tuple(self._trigger(one, type_.elements) for one in self._wanted(type_.invariants))
+        rules = [one for one in self._wanted(type_.invariants) if alone or one.key != _NARRATIVE]
+        plan.triggers = tuple(self._trigger(one, type_.elements) for one in rules)
         for element in type_.elements.values():
             for key, choice in element.keys().items():
                 label = f"{element.name}.ofType({choice.code})" if element.choice else element.name
-                rules = tuple(rule(one) for one in self._wanted(element.invariants))
+                own = tuple(rule(one) for one in self._wanted(element.invariants))
                 if not is_primitive(choice.code):
                     inner = None if choice.code == "Resource" else self.plan(choice.shape)
-                    plan.parts[key] = _Part(label, choice.shape, rules, inner, self)
+                    plan.parts[key] = _Part(label, choice.shape, own, inner, self)
                     continue
-                if rules:
-                    plan.parts[key] = _Part(label, choice.code, rules, None, self)
+                if own:
+                    plan.parts[key] = _Part(label, choice.code, own, None, self)
                 if choice.code != "xhtml":
                     plan.parts[f"_{key}"] = _Part(label, "Element", (), self.plan("Element"), self)
 

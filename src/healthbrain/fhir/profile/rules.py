@@ -45,9 +45,7 @@ class Rule:
             report.unchecked(self.text, place, f"{self.text}: the rule is no readable FHIRPath and was not checked")
             return
         try:
-            kept = self.expression.boolean(
-                element, resource=scope.resource, root=scope.root, functions=scope.functions
-            )
+            kept = self.expression.boolean(element, resource=scope.resource, root=scope.root, functions=scope.functions)
         except Unanswerable as problem:
             report.unchecked(self.text, place, f"{self.text}: the rule was not checked ({problem.reason})")
             return
@@ -55,11 +53,20 @@ class Rule:
             report.add(self.severity, "invariant", place, self.text)
 
 
-def rule(invariant: Invariant, origin: str = "") -> Rule:
-    """The compiled rule of a definition; `origin` names the profile it comes from."""
-    severity: Literal["error", "warning"] = "warning" if invariant.severity == "warning" else "error"
-    text = f"{invariant.key}: {invariant.human}"
-    return Rule(invariant.key, severity, _expression(invariant.expression), f"{text} ({origin})" if origin else text)
+def rule(invariant: Invariant) -> Rule:
+    """The compiled rule of a type of R4."""
+    return rule_of(invariant.key, invariant.severity, invariant.expression, invariant.human)
+
+
+def rule_of(key: str, severity: str, expression: str, human: str, origin: str = "") -> Rule:
+    """A compiled rule; `origin` names the profile it comes from."""
+    text = f"{key}: {human}"
+    return Rule(
+        key,
+        "warning" if severity == "warning" else "error",
+        _expression(expression),
+        f"{text} (profile {origin})" if origin else text,
+    )
 
 
 @cache

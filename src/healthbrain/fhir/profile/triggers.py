@@ -28,10 +28,11 @@ class _Outcome(Enum):
 
 _HOLDS = {_Outcome.NOTHING, _Outcome.TRUE, _Outcome.TRUE_OR_NOTHING}
 # what functions make of nothing; those that are not named stay unknown
-_KEEP_NOTHING = frozenset(
-    "where select ofType as first last tail skip take single trace resolve extension descendants children not"
-    " matches startsWith endsWith contains length toInteger toDecimal toString substring upper lower is".split()
-)
+_KEEP_NOTHING = frozenset([
+    "where", "select", "ofType", "as", "is", "first", "last", "tail", "skip", "take", "single", "trace", "resolve",
+    "extension", "descendants", "children", "matches", "startsWith", "endsWith", "contains", "length", "toInteger",
+    "toDecimal", "toString", "substring", "upper", "lower",
+])  # fmt: skip
 _OF_NOTHING = {"exists": _Outcome.FALSE, "empty": _Outcome.TRUE, "all": _Outcome.TRUE, "isDistinct": _Outcome.TRUE}
 _OF_NOTHING["hasValue"] = _Outcome.FALSE
 _OF_PRESENT = {"exists": _Outcome.TRUE, "empty": _Outcome.FALSE}
@@ -68,9 +69,7 @@ def _prefix(tree: Node) -> tuple[str, str] | None:
 
 def _names(tree: object) -> Iterable[str]:
     """Every member named at the root of a path, wherever it stands; too many do no harm."""
-    if isinstance(tree, Member) and tree.base is None:
-        yield tree.name
-    elif isinstance(tree, Member) and isinstance(tree.base, Member) and _is_type(tree.base):
+    if isinstance(tree, Member) and (tree.base is None or _is_type(tree.base)):
         yield tree.name
     for part in _parts(tree):
         yield from _names(part)

@@ -1,0 +1,233 @@
+"""Slicing: which slice each item of an element belongs to, and whether the slices are as the profile wants them.
+
+Rule source: R4 profiling, "Slicing" and "Discriminator". An item belongs to the first slice of which it meets every
+discriminator. What a discriminator looks at is found in the profile by the same path: in the slice's own parts, in the
+fixed values and patterns above them, and in the profiles the slice refers to.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from healthbrain.fhir import reference
+from healthbrain.fhir.definitions import definitions
+from healthbrain.fhir.fhirpath.model import is_a
+from healthbrain.fhir.findings import SINGLE
+from healthbrain.fhir.profile.items import Item, resource_item
+from healthbrain.fhir.profile.known import type_of
+from healthbrain.fhir.profile.parts import Discriminator, Exact, Part, Profile, Slicing, TypeRule
+
+if TYPE_CHECKING:
+    from healthbrain.fhir.profile.conformance import Conformance
+
+DEFAULT = "@default"
+_STEP = re.compile(
+    r"(?:extension\('(?P<extension>[^']+)'\)|ofType\((?P<type>\w+)\)|(?P<name>[A-Za-z]\w*(?:\(\))?))(?:\[x\])?"
+)
+_RESOLVE = "resolve()"
+
+Step = tuple[str, str]  # what it does (member, extension, ofType, resolve) and its argument
+
+
+class Slices:
+    """Slicing as one conformance check sees it."""
+
+    def __init__(self, checker: Conformance) -> None:
+        self._checker = checker
+
+    def check(self, owner: Item, items: list[Item], part: Part, profile: Profile) -> None:
+        """Assign the items to slices and check each slice."""
+        how = part.how
+        place = (owner.place, part.name, SINGLE)
+        if how is None or not how.discriminators:
+            text = f"the slices of this element cannot be told apart and were not checked (profile {profile.url})"
+            self._checker.report.unchecked(text, place, text)
+            return
+        groups: dict[str, list[Item]] = {name: [] for name in part.slices}
+        sequence = []
+        for item in items:
+            name = self._slice_of(item, part, how, profile)
+            sequence.append(name)
+            if name:
+                groups[name].append(item)
+        self._rules(items, sequence, part, how, profile)
+        for name, slice_ in part.slices.items():
+            self._checker.group(owner, groups[name], slice_, profile)
+
+    def _rules(self, items: list[Item], sequence: list[str], part: Part, how: Slicing, profile: Profile) -> None:
+        """Whether items beside the slices are allowed where they stand, and the slices are in order."""
+        report, origin = self._checker.report, f"(profile {profile.url})"
+        order = list(part.slices)
+        latest, outside = -1, False
+        for item, name in zip(items, sequence, strict=True):
+            if not name:
+                outside = True
+                if how.rules == "closed":
+                    report.error("structure", item.place, f"is in none of the slices {', '.join(order)} {origin}")
+                continue
+            if outside and how.rules == "openAtEnd":
+                report.error("structure", item.place, f"slice {name} must come before what is in no slice {origin}")
+            if how.ordered and order.index(name) < latest:
+                report.error("structure", item.place, f"slice {name} is not in the order {', '.join(order)} {origin}")
+            latest = max(latest, order.index(name))
+
+    def _slice_of(self, item: Item, part: Part, how: Slicing, profile: Profile) -> str:
+        for name, slice_ in part.slices.items():
+            if name != DEFAULT and all(self._meets(item, slice_, one, profile) for one in how.discriminators):
+                return name
+        return DEFAULT if DEFAULT in part.slices else ""
+
+    def _meets(self, item: Item, slice_: Part, by: Discriminator, profile: Profile) -> bool:
+        steps = _steps(by.path)
+        if steps is None:
+            self._undecided(item, slice_, by, profile)
+            return False
+        found = _items([item], steps)
+        wanted = self._parts([slice_], steps, profile)
+        match by.kind:
+            case "exists":
+                return _exists(found, wanted)
+            case "type":
+                types = {one.code for part in wanted for one in part.types or ()}
+                if types:
+                    return any(is_a(one.type, type_) for one in found for type_ in types)
+            case "profile":
+                urls = [url for part in wanted for one in part.types or () for url in one.profiles]
+                if urls:
+                    return any(self._checker.fits(one, url) for one in found for url in urls)
+            case _:
+                asked = [part for part in wanted if not part.asks_nothing]
+                if asked:
+                    fits = self._checker.fits_part
+                    return all(any(fits(one, part, profile) for one in found) for part in asked)
+        self._undecided(item, slice_, by, profile)
+        return False
+
+    def _undecided(self, item: Item, slice_: Part, by: Discriminator, profile: Profile) -> None:
+        text = (
+            f"slice {slice_.slice} cannot be told by {by.kind} at {by.path} and was not checked (profile {profile.url})"
+        )
+        self._checker.report.unchecked(text, item.place, text)
+
+    def _parts(self, parts: list[Part], steps: list[Step], profile: Profile) -> list[Part]:
+        """What the profile says at the end of a path that starts at these parts."""
+        for kind, argument in steps:
+            match kind:
+                case "resolve":
+                    parts = [_target(part) for part in parts if part.types]
+                case "ofType":
+                    parts = [*parts, *(one for part in parts for one in part.slices.values() if one.type == argument)]
+                case "extension":
+                    inner = self._members(parts, "extension", profile)
+                    parts = [one for one in inner if _extension_url(one) == argument]
+                case _:
+                    parts = self._members(parts, argument, profile)
+        return parts
+
+    def _members(self, parts: list[Part], name: str, profile: Profile) -> list[Part]:
+        found: list[Part] = []
+        for part in parts:
+            if name == "url" and (url := _extension_url(part)):
+                found.append(Part("url", "uri", exact=Exact(url, fixed=True)))
+                continue
+            found += self._inside(part, name, profile)
+        return found
+
+    def _inside(self, part: Part, name: str, profile: Profile) -> list[Part]:
+        """The parts of one element inside a part: its own, those of a pattern, those of profiles of its type."""
+        holders = [part]
+        if part.like and (model := profile.at(part.like)):
+            holders.append(model)
+        for one in part.types or ():
+            if len(one.profiles) == 1 and (other := self._checker.work.profiles.usable(one.profiles[0])):
+                holders.append(other.root)
+        found: list[Part] = []
+        for holder in holders:
+            if child := holder.children.get(name):
+                found.append(child)
+                found += [one for one in child.slices.values() if one.min or name == "extension"]
+            if holder.exact is not None and isinstance(holder.exact.value, dict) and name in holder.exact.value:
+                value = holder.exact.value[name]
+                values = value if isinstance(value, list) else [value]
+                found += [Part(name, "", exact=Exact(one, holder.exact.fixed)) for one in values]
+        return found
+
+
+def _exists(found: list[Item], wanted: list[Part]) -> bool:
+    if any(part.max == 0 for part in wanted):
+        return not found
+    return bool(found)
+
+
+def _extension_url(part: Part) -> str:
+    """The url that an extension slice stands for."""
+    own = part.children.get("url")
+    if own is not None and own.exact is not None:
+        return str(own.exact.value)
+    for one in part.types or ():
+        if one.code == "Extension" and len(one.profiles) == 1:
+            return one.profiles[0].partition("|")[0]
+    return ""
+
+
+def _target(part: Part) -> Part:
+    """The demands on what a reference points to."""
+    types = []
+    for one in part.types or ():
+        for url in one.targets:
+            name = type_of(url)
+            types.append(TypeRule(name) if name else TypeRule("Resource", (url,)))
+    return Part(_RESOLVE, "Resource", types=tuple(types) or None)
+
+
+def _steps(path: str) -> list[Step] | None:
+    """The steps of a discriminator's path; None when it is not of the form R4 allows."""
+    found: list[Step] = []
+    for text in _split(path):
+        if text == "$this":
+            continue
+        match = _STEP.fullmatch(text)
+        if match is None or (match["name"] or "").endswith("()") != (match["name"] == _RESOLVE):
+            return None
+        if match["extension"]:
+            found.append(("extension", match["extension"]))
+        elif match["type"]:
+            found.append(("ofType", match["type"]))
+        else:
+            found.append(("resolve", "") if match["name"] == _RESOLVE else ("member", match["name"]))
+    return found
+
+
+def _split(path: str) -> list[str]:
+    """The path at its dots, those within parentheses apart."""
+    return re.findall(r"(?:[^.()]|\([^)]*\))+", path)
+
+
+def _items(items: list[Item], steps: list[Step]) -> list[Item]:
+    """The elements at the end of a path."""
+    for kind, argument in steps:
+        match kind:
+            case "resolve":
+                items = [one for item in items if (one := item.resolved() or _stub(item)) is not None]
+            case "ofType":
+                items = [item for item in items if is_a(item.type, argument)]
+            case "extension":
+                items = [
+                    one
+                    for item in items
+                    for one in item.children("extension")
+                    if isinstance(one.value, dict) and one.value.get("url") == argument
+                ]
+            case _:
+                items = [one for item in items for one in item.children(argument)]
+    return items
+
+
+def _stub(item: Item) -> Item | None:
+    """What is known of a resource from the reference to it: its type."""
+    text = item.value.get("reference") if isinstance(item.value, dict) else None
+    kind = reference.read(text).type if isinstance(text, str) else ""
+    if not definitions().is_resource(kind):
+        return None
+    return resource_item({"resourceType": kind}, (item.place, _RESOLVE, SINGLE), item.around, contained=False)
