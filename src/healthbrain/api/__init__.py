@@ -1,25 +1,31 @@
-"""HTTP for machines: the FHIR R4 REST interface below /fhir and /healthz.
+"""HTTP for machines: the FHIR R4 REST interface below /fhir, the authorisation server (SMART, OpenID), /healthz.
 
 `create_api(platform)` gives the routes; the platform must be open before the first request.
 """
 
 from __future__ import annotations
 
+import httpx
 from starlette.routing import BaseRoute, Mount, Route
 
 from healthbrain.api.app import Fhir
 from healthbrain.api.call import BASE
 from healthbrain.api.health import Health
+from healthbrain.api.oauth import Cors, oauth_routes
 from healthbrain.api.platform import Platform
 
 __all__ = ["Fhir", "Platform", "create_api"]
 
 
-def create_api(platform: Platform) -> list[BaseRoute]:
-    """The routes of the API. /fhir itself takes bundles, so it is a route of its own beside the mount."""
+def create_api(platform: Platform, *, provider: httpx.AsyncBaseTransport | None = None) -> list[BaseRoute]:
+    """The routes of the API. /fhir itself takes bundles, so it is a route of its own beside the mount.
+
+    `provider` is how the external identity provider is reached, when not over the network.
+    """
     fhir = Fhir(platform)
     return [
         Route("/healthz", Health(platform).__call__, methods=["GET"]),
-        Route(BASE, fhir),
-        Mount(BASE, fhir),
+        *oauth_routes(platform, fhir.gate, provider=provider),
+        Route(BASE, Cors(fhir)),
+        Mount(BASE, Cors(fhir)),
     ]

@@ -64,6 +64,11 @@ class Fhir:
         self._audits = Audits(platform, self._gate)
         self._operations = Operations()
 
+    @property
+    def gate(self) -> Gate:
+        """Who is who and may do what, remembered for this process."""
+        return self._gate
+
     async def __call__(self, scope: Scope, receive: Receive, send_message: Send) -> None:
         """One request."""
         call = Call(scope, receive, at=self._platform.clock(), max_body=self._platform.settings.max_body)

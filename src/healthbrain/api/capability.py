@@ -32,16 +32,31 @@ def statement(definitions: Definitions, base: str, since: datetime) -> bytes:
             "rest": [
                 {
                     "mode": "server",
-                    "security": {
-                        "cors": False,
-                        "description": "Authorization: Bearer with a token of `hb token`, or a signed-in session",
-                    },
+                    "security": _security(base),
                     "resource": [_resource(definitions, name) for name in definitions.types],
                     "interaction": [{"code": code} for code in ("transaction", "batch", "history-system")],
                 }
             ],
         }
     )
+
+
+def _security(base: str) -> dict[str, Any]:
+    """How to get in: SMART on FHIR, with its endpoints where clients of SMART 1 look for them too."""
+    issuer = base.removesuffix("/fhir")
+    endpoints = {"authorize": "authorize", "token": "token", "introspect": "introspect", "revoke": "revoke"}
+    service = {"system": "http://terminology.hl7.org/CodeSystem/restful-security-service", "code": "SMART-on-FHIR"}
+    return {
+        "cors": True,
+        "service": [{"coding": [service]}],
+        "description": "SMART App Launch v2, or Authorization: Bearer with a token of `hb token`, or a signed-in session",
+        "extension": [
+            {
+                "url": "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris",
+                "extension": [{"url": name, "valueUri": f"{issuer}/oauth/{path}"} for name, path in endpoints.items()],
+            }
+        ],
+    }
 
 
 def _resource(definitions: Definitions, name: str) -> dict[str, Any]:

@@ -61,8 +61,14 @@ def event_of(call: Call, outcome: int, detail: str = "") -> Event:
         id=trace.id,
         patients=tuple(trace.patients),
         outcome=outcome,
-        detail="; ".join(part for part in (trace.detail, detail) if part)[:2000],
+        detail="; ".join(part for part in (_through(call), trace.detail, detail) if part)[:2000],
         interaction=trace.interaction,
         address=call.address,
         request=call.request_id,
     )
+
+
+def _through(call: Call) -> str:
+    """Through which application the principal acts, if any."""
+    grant = call.principal.grant if call.principal else None
+    return f"application {grant.client}" if grant else ""

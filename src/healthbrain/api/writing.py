@@ -38,6 +38,7 @@ _ACTIONS: dict[str, Action] = {
     "GET": "search",
     "HEAD": "search",
 }
+_READING: tuple[Action, ...] = ("read", "search")
 
 
 class Writing:
@@ -98,10 +99,10 @@ class Writing:
             raise await self._refused(call, raw, wrong)
         call.trace.interaction = str(kind)
         actions = dict.fromkeys(_asked(sent.get("entry")))
-        reads = any(action == "search" for action, _ in actions)
+        reads = any(action in _READING for action, _ in actions)
         scope = await self._bundle_scope(call, list(actions))
         witness = Witness(call, at_once=kind == "transaction" and not reads)
-        if actions and all(action == "search" for action, _ in actions):
+        if actions and all(action in _READING for action, _ in actions):
             response = await self._read_bundle(call, sent, scope, witness)
         else:
             receipt = await self._receive(call, raw, None, scope, witness)
@@ -220,7 +221,7 @@ class Writing:
         """What all entries together may touch. Every entry must be permitted; changes narrow the scope to theirs."""
         for action, type_ in asked:
             permitted(call.who, action, type_)
-        changes = [one for one in asked if one[0] != "search"]
+        changes = [one for one in asked if one[0] not in _READING]
         scopes = [await self._gate.decide(call.who, action, type_, call.at) for action, type_ in changes or asked]
         if not all(scope.identified for scope in scopes):
             raise Forbidden("you see figures, not single residents; declare a purpose of use that allows it first")
@@ -269,7 +270,9 @@ def _asked(entries: Any) -> Iterable[tuple[Action, str]]:
         if not isinstance(request, dict):
             continue
         action = _ACTIONS.get(str(request.get("method")))
-        type_ = str(request.get("url", "")).lstrip("/").partition("?")[0].partition("/")[0]
+        type_, _, id_ = str(request.get("url", "")).lstrip("/").partition("?")[0].partition("/")
+        if action == "search" and id_:
+            action = "read"
         if action and type_:
             yield action, type_
 
