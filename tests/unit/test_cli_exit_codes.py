@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from healthbrain.cli import main
+from healthbrain.cli import main, operate
+from healthbrain.database.migrations import MigrationState
 
 
 def left_with(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
@@ -37,3 +38,20 @@ def test_migrating_nothing_clashes_with_4(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_help_is_0(monkeypatch: pytest.MonkeyPatch) -> None:
     assert left_with(monkeypatch, "--help") == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "good", "advice"),
+    [
+        (MigrationState(14, (), ()), True, "14 migrations applied"),
+        (MigrationState(14, (), ("audit/0002",)), True, "`hb migrate --post`"),
+        (MigrationState(12, ("store/0003",), ("audit/0002",)), False, "run `hb migrate`"),
+    ],
+)
+def test_doctor_finds_fault_with_a_schema_only_when_this_version_needs_more(
+    monkeypatch: pytest.MonkeyPatch, state: MigrationState, good: bool, advice: str
+) -> None:
+    monkeypatch.setattr(operate, "pending_migrations", lambda _: state)
+    (finding,) = operate._check_schema("")
+    assert finding.ok is good
+    assert advice in finding.detail
