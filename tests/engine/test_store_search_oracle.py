@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
@@ -27,6 +28,9 @@ DATES = ["2025", "2026-01", "2026-01-31", "2026-02-01", "2026-02-01T08:00:00Z", 
 FAMILIES = ["张", "张三", "Müller", "MULLER", "李"]
 VALUES = [5, 5.4, 5.5, 120, 140.0]
 PEOPLE = ["p1", "p2", "p3"]
+# what each unit is in the base unit of what it measures, by UCUM
+BASE = {"mm[Hg]": ("pressure", Decimal("133322.387")), "kPa": ("pressure", Decimal(1_000_000)),
+        "g": ("mass", Decimal(1)), "kg": ("mass", Decimal(1000))}  # fmt: skip
 
 
 def coding(pair: tuple[str, str]) -> dict[str, str]:
@@ -51,7 +55,7 @@ observations = st.fixed_dictionaries(
         ),
         "performer": st.sampled_from(PEOPLE).map(lambda p: [{"reference": f"Patient/{p}"}]),
         "effectiveDateTime": st.sampled_from(DATES),
-        "valueQuantity": st.builds(quantity, st.sampled_from(VALUES), st.sampled_from(["mm[Hg]", "kg"])),
+        "valueQuantity": st.builds(quantity, st.sampled_from([*VALUES, 5400, 0.12]), st.sampled_from(list(BASE))),
         "component": st.lists(
             st.builds(
                 lambda code, value: {"code": {"coding": [coding(code)]}, "valueQuantity": quantity(value)},
@@ -101,9 +105,9 @@ def date_fits(value: str | None, prefix: str, asked: str) -> bool:
     }[prefix]  # fmt: skip
 
 
-def number_fits(value: float, prefix: str, asked: str) -> bool:
-    exact = float(asked)
-    half = 0.5 * 10.0 ** -(len(asked.partition(".")[2]))
+def number_fits(value: float | Decimal, prefix: str, asked: str) -> bool:
+    value, exact = Decimal(repr(value)) if isinstance(value, (int, float)) else value, Decimal(asked)
+    half = Decimal("0.5") * Decimal(10) ** -(len(asked.partition(".")[2]))
     near = exact - half <= value < exact + half
     return {
         "eq": near, "ne": not near, "gt": value > exact, "lt": value < exact, "ge": value >= exact, "le": value <= exact,
@@ -124,8 +128,11 @@ def quantity_fits(found: dict[str, Any] | None, prefix: str, asked: str) -> bool
         return False
     number, _, unit = asked.partition("|")
     system, _, code = unit.partition("|")
-    fits = not unit or (found["code"] == code if system else code in {found["code"], found["unit"]})
-    return fits and number_fits(found["value"], prefix, number)
+    if system:  # in every unit that measures the same
+        (kind, factor), (mine, own) = BASE[code], BASE[found["code"]]
+        scale = own / factor
+        return kind == mine and number_fits(Decimal(repr(found["value"])) * scale, prefix, number)
+    return (not unit or code in {found["code"], found["unit"]}) and number_fits(found["value"], prefix, number)
 
 
 def folded(text: str) -> str:
@@ -202,7 +209,9 @@ code_values = st.sampled_from(
     ["8480-6", "http://loinc.org|8480-6", "urn:local|8480-6", "|x", "http://loinc.org|", "x", "none"]
 )
 numbers = st.builds(str.__add__, prefixes, st.sampled_from(["5", "5.4", "5.40", "120", "140"]))
-quantities = st.builds(str.__add__, numbers, st.sampled_from(["", f"|{UCUM}|mm[Hg]", "||mmHg", "||kg", "||mm[Hg]"]))
+quantities = st.builds(
+    str.__add__, numbers, st.sampled_from(["", *(f"|{UCUM}|{code}" for code in BASE), "||mmHg", "||kg", "||mm[Hg]"])
+)
 dates = st.builds(str.__add__, prefixes, st.sampled_from([*DATES[:5], "2026-02"]))
 
 
@@ -322,7 +331,7 @@ PREFIXES = ("", "eq", "ne", "gt", "lt", "ge", "le", "sa", "eb")
 EVERY_QUESTION = {
     "Observation": [
         *[("date", prefix + date) for prefix in PREFIXES for date in [*DATES[:5], "2026-02"]],
-        *[("value-quantity", p + number) for p in PREFIXES for number in ("5", "5.4", "5.40", "120", "120||kg", f"140|{UCUM}|mm[Hg]")],
+        *[("value-quantity", p + number) for p in PREFIXES for number in ("5", "5.4", "5.40", "120", "120||kg", f"140|{UCUM}|mm[Hg]", f"0.005|{UCUM}|kg", f"5400|{UCUM}|g", f"16.0|{UCUM}|kPa")],
         *[("combo-code-value-quantity", f"8480-6${prefix}120") for prefix in PREFIXES],
         *[(name, value) for name in ("code", "code:not", "component-code", "combo-code") for value in ("8480-6", "urn:local|8480-6", "|x", "x", "http://loinc.org|", "x,8462-4")],
         *[(name, value) for name in ("subject", "patient", "performer", "subject:Patient") for value in ("p1", "Patient/p2", "p1,p3")],
@@ -394,8 +403,8 @@ def _sort_value(resource: dict[str, Any], name: str, descending: bool) -> Any:
         "identifier": [i["value"] for i in resource.get("identifier", [])],
         "name": [folded(n["family"]) for n in resource.get("name", [])],
         "family": [folded(n["family"]) for n in resource.get("name", [])],
-        "value-quantity": [q["value"] for q in quantities if q],
-        "combo-value-quantity": [q["value"] for q in quantities if q],
+        "value-quantity": [float(Decimal(repr(q["value"])) * BASE[q["code"]][1]) for q in quantities if q],
+        "combo-value-quantity": [float(Decimal(repr(q["value"])) * BASE[q["code"]][1]) for q in quantities if q],
         "subject": [r["reference"] for r in references if r],
         "performer": [r["reference"] for r in references if r],
     }[name]

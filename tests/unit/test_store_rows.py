@@ -17,7 +17,7 @@ from healthbrain.scope import EVERYTHING, Scope
 from healthbrain.store import Position, bodies, cursors, keys, patient_key
 from healthbrain.store.drafts import identical
 from healthbrain.store.moments import amount, moment
-from healthbrain.store.question import read_question, split, unescape
+from healthbrain.store.question import Sort, read_question, split, unescape
 from healthbrain.store.rows import bounds, fold, index_rows
 from healthbrain.store.types import MAIN_CODE, MAIN_DATE, UNIONS, type_index
 from healthbrain.store.visibility import visible
@@ -192,7 +192,7 @@ def test_result_parameters_are_told_from_criteria():
         [("name", "a,b"), ("_count", "5000"), ("_sort", "-date"), ("_format", "json"), ("_cursor", "x"), ("code", "")]
     )
     assert [c.values for c in asked.criteria] == [("a", "b")]
-    assert (asked.count, asked.sort, asked.descending, asked.cursor) == (1000, "date", True, "x")
+    assert (asked.count, asked.sort, asked.cursor) == (1000, (Sort("date", descending=True),), "x")
 
 
 def test_identical_means_to_the_last_digit():

@@ -8,14 +8,17 @@ A search that needs nothing pays nothing.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from healthbrain.database import Connection
 from healthbrain.errors import TooLarge
 from healthbrain.scope import EVERYTHING, Scope
+from healthbrain.store.terminology import StoredTerminology, Terminology
 from healthbrain.store.types import TypeIndex, type_index
 
+T = TypeVar("T")
 _MOST_SELECTS = 300  # types and steps that the chains of one search may visit together
 
 
@@ -41,6 +44,7 @@ class Asking:
 
     scope: Scope = EVERYTHING
     strict: bool = True
+    terminology: Terminology = field(default_factory=StoredTerminology)
     known: dict[Need, Any] = field(default_factory=dict)
     indexes: dict[str, TypeIndex] = field(default_factory=dict)  # with parameters added at run time
     selects: int = 0
@@ -51,6 +55,15 @@ class Asking:
         if need not in self.known:
             raise Wanted(need)
         return self.known[need]
+
+    async def until_known(self, connection: Connection, make: Callable[[], T]) -> T:
+        """What `make` makes, once everything it needs is fetched."""
+        while True:
+            self.selects = 0
+            try:
+                return make()
+            except Wanted as wanted:
+                self.known[wanted.need] = await wanted.need.fetch(connection, self)
 
     def index(self, type_: str) -> TypeIndex:
         """The parameters of a type."""

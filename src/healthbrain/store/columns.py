@@ -8,7 +8,7 @@ from typing import Any
 
 from healthbrain.store import arrays
 from healthbrain.store.drafts import Draft
-from healthbrain.store.rows import Rows, text_token
+from healthbrain.store.rows import Rows
 
 _NOTHING = Rows()
 
@@ -38,7 +38,7 @@ class SideRows:
     dates: list[tuple[int, int, int, int]] = field(default_factory=list)
     numbers: list[tuple[int, int, float, float, int, int, int]] = field(default_factory=list)
     strings: list[tuple[int, int, str]] = field(default_factory=list)
-    concepts: set[tuple[int, str]] = field(default_factory=set)
+    concepts: set[tuple[int, str, bytes]] = field(default_factory=set)
 
     @classmethod
     def of(cls, versions: Sequence[Rows | None]) -> SideRows:
@@ -57,8 +57,7 @@ class SideRows:
         d_place, d_param, d_low, d_high = columns(self.dates, 4)
         n_place, n_param, n_low, n_high, n_unit, n_label, n_code = columns(self.numbers, 7)
         s_place, s_param, s_value = columns(self.strings, 3)
-        c_param, c_value = columns(sorted(self.concepts), 2)
-        c_token = [text_token(param, value) for param, value in zip(c_param, c_value, strict=True)]
+        c_param, c_value, c_token = columns(sorted(self.concepts), 3)
         int4, int8, float8 = arrays.int4, arrays.int8, arrays.float8
         return [
             int4(d_place), int4(d_param), arrays.instant(d_low), arrays.instant(d_high),

@@ -17,10 +17,10 @@ from healthbrain.errors import Unsupported
 from healthbrain.fhir import extract, parse
 from healthbrain.scope import OPEN_TYPES, Rule, Scope
 from healthbrain.store import arrays, keys
-from healthbrain.store.conditions import token_of
 from healthbrain.store.pieces import Condition, all_of, any_of, holds_any
 from healthbrain.store.question import split, unescape
 from healthbrain.store.rows import Rows, index_rows
+from healthbrain.store.searched import token_of
 from healthbrain.store.types import UNIONS, type_index, type_number
 
 _OPEN = Condition("true")

@@ -16,8 +16,8 @@ from healthbrain.fhir import SearchParameter, definitions, extract
 from healthbrain.fhir.values import Reference
 from healthbrain.store import arrays, keys
 from healthbrain.store.asking import Asking
-from healthbrain.store.conditions import reference_targets
 from healthbrain.store.pieces import Condition, any_of, holds_any
+from healthbrain.store.pointing import reference_targets
 from healthbrain.store.question import Include
 from healthbrain.store.reading import COLUMNS, read_many, stored
 from healthbrain.store.types import TypeIndex

@@ -16,6 +16,7 @@ from healthbrain.database import Connection
 from healthbrain.errors import Incorrect, TooLarge
 from healthbrain.fhir import parse
 from healthbrain.store import arrays, bodies, cursors
+from healthbrain.store.asking import Asking
 from healthbrain.store.pieces import Condition
 from healthbrain.store.question import Question, Sort
 from healthbrain.store.reading import COLUMNS, stored
@@ -28,14 +29,14 @@ _WRONG_CURSOR = "the page cursor is not of this search; start again from the fir
 
 
 async def page_of(
-    connection: Connection, selections: Sequence[Selection], question: Question
+    connection: Connection, selections: Sequence[Selection], question: Question, asking: Asking
 ) -> tuple[list[Stored], str | None]:
     """One page of matches and the cursor of the next."""
     asked = [[one.index.name for one in selections], *map(list, question.asked)]
     place = cursors.read(question.cursor, asked) if question.cursor else None
     if len(selections) == 1 and (order := _usual_order(selections[0], question)) is not None:
         return await _usual_page(connection, selections[0], question, order, asked, place)
-    return await _sorted_page(connection, selections, question, asked, place)
+    return await _sorted_page(connection, selections, question, asking, asked, place)
 
 
 # -- the usual orders: one type, by one column that has an index
@@ -138,11 +139,14 @@ async def _sorted_page(
     connection: Connection,
     selections: Sequence[Selection],
     question: Question,
+    asking: Asking,
     asked: Sequence[Any],
     place: list[Any] | None,
 ) -> tuple[list[Stored], str | None]:
     sorts = question.sort or (Sort("_lastUpdated", descending=False),)
-    keys = [[key(one.index, sort) for sort in sorts] for one in selections]
+    keys = await asking.until_known(
+        connection, lambda: [[key(one.index, sort, asking) for sort in sorts] for one in selections]
+    )
     since = _place(place, len(sorts))
     if any(one.read for own in keys for one in own):
         rows = await _by_body(connection, selections, keys, question, since)

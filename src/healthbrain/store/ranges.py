@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from healthbrain.errors import Incorrect
 from healthbrain.store import keys
+from healthbrain.store.clause import Clause
+from healthbrain.store.lookups import UnitsInUse
 from healthbrain.store.moments import Amount, Moment, amount
-from healthbrain.store.pieces import Condition, all_of
-from healthbrain.store.question import Criterion, split, unescape
+from healthbrain.store.pieces import Condition, all_of, any_of
+from healthbrain.store.question import split, unescape
+from healthbrain.store.rows import UCUM
+from healthbrain.store.units import converted, units_like
 
 
 def date_condition(low: str, high: str, asked: Moment) -> Condition:
@@ -67,16 +71,28 @@ def updated_condition(alias: str, asked: Moment) -> Condition:
             )
 
 
-def quantity_condition(value: str, criterion: Criterion, code: int) -> Condition:
-    """number, number|system|code or number||unit; `code` is the hash of a composite's code."""
+def quantity_condition(value: str, clause: Clause, code: int) -> Condition:
+    """number, number|system|code or number||unit; `code` is the hash of a composite's code.
+
+    A UCUM unit finds the quantities of every unit that measures the same: the asked number is converted into each
+    such unit in use, so what is stored is compared as it was written.
+    """
     parts = [unescape(part) for part in split(value, "|")]
     if len(parts) not in {1, 3}:
-        raise Incorrect(f"'{criterion.written}' is written number, number|system|code or number||unit")
-    inner = amount_condition(amount(parts[0], f"'{criterion.written}'"), code)
+        raise Incorrect(f"{clause.written} is written number, number|system|code or number||unit")
+    asked = amount(parts[0], clause.written)
     if len(parts) == 1 or not parts[2]:
-        return inner
+        return amount_condition(asked, code)
+    if parts[1] == UCUM:
+        units = units_like(parts[2], clause.asking.need(UnitsInUse()))
+        inside = [(unit, converted(asked, parts[2], unit)) for unit in units]
+        return any_of([_of_unit(a, code, "unit", f"{UCUM}|{unit}") for unit, a in inside if a is not None])
     column, name = ("unit", f"{parts[1]}|{parts[2]}") if parts[1] else ("label", parts[2])
-    return all_of([inner, Condition(f"n.{column} = %s", (keys.name_hash(name),))])
+    return _of_unit(asked, code, column, name)
+
+
+def _of_unit(asked: Amount, code: int, column: str, name: str) -> Condition:
+    return all_of([amount_condition(asked, code), Condition(f"n.{column} = %s", (keys.name_hash(name),))])
 
 
 def amount_condition(asked: Amount, code: int) -> Condition:

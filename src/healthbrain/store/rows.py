@@ -15,8 +15,11 @@ from healthbrain.store.arrays import lower_bound, upper_bound
 from healthbrain.store.types import TypeIndex
 
 COMPARTMENT = 0  # the parameter number under which further patients of a resource are kept
+UNITS = -1  # the parameter number under which the list of texts keeps the UCUM codes in use
+UCUM = "http://unitsofmeasure.org"
 LONGEST_STRING = 512  # characters of a string that are searchable
 _NEARLY = 1e-3
+_NO_TOKEN = bytes(8)
 
 
 @dataclass(slots=True)
@@ -29,7 +32,7 @@ class Rows:
         default_factory=list
     )  # param, low, high, unit, label, code
     strings: list[tuple[int, str]] = field(default_factory=list)  # param, value
-    concepts: set[tuple[int, str]] = field(default_factory=set)  # param, folded text of a code
+    concepts: set[tuple[int, str, bytes]] = field(default_factory=set)  # param, text of many rows, its token
     patient: int | None = None
     code: int | None = None
     at_low: int | None = None
@@ -66,8 +69,9 @@ def _add_tokens(rows: Rows, index: TypeIndex, values: IndexValues) -> None:
                 main.add(token.code)
         if token.text:
             text = fold(token.text)[:LONGEST_STRING]
-            tokens.add(text_token(number, text))
-            rows.concepts.add((number, text))
+            token_of_text = text_token(number, text)
+            tokens.add(token_of_text)
+            rows.concepts.add((number, text, token_of_text))
         if token.type_code:
             tokens.add(keys.form(number, "type", f"{token.type_system}|{token.type_code}|{token.code}"))
     if main:
@@ -77,8 +81,11 @@ def _add_tokens(rows: Rows, index: TypeIndex, values: IndexValues) -> None:
             continue
         number = numbers[uri.param]
         tokens.add(keys.present(number))
-        tokens.add(keys.form(number, "uri", uri.value))
-        if not uri.param.startswith("_"):  # meta.profile and meta.source are everywhere: no rows for them
+        found = keys.form(number, "uri", uri.value)
+        tokens.add(found)
+        if uri.param == "_profile":  # the same few everywhere
+            rows.concepts.add((number, uri.value[:LONGEST_STRING], found))
+        elif not uri.param.startswith("_"):  # meta.source is everywhere: no rows for it
             rows.strings.append((number, uri.value[:LONGEST_STRING]))
 
 
@@ -138,6 +145,12 @@ def _add_number(rows: Rows, index: TypeIndex, number: Number) -> None:
     param = index.numbers[number.param]
     rows.tokens.add(keys.present(param))
     rows.numbers += number_rows(param, number, 0)
+    _note_unit(rows, number)
+
+
+def _note_unit(rows: Rows, number: Number) -> None:
+    if number.system == UCUM and number.code:
+        rows.concepts.add((UNITS, number.code, _NO_TOKEN))
 
 
 def number_rows(param: int, number: Number, code: int) -> Iterable[tuple[int, float, float, int, int, int]]:
@@ -181,11 +194,30 @@ def _add_composite(rows: Rows, index: TypeIndex, composite: Composite) -> None:
     rows.tokens.add(keys.present(param))
     *first, last = composite.parts
     if isinstance(last, Number):
+        _note_unit(rows, last)
+        if any(isinstance(part, Number) for part in first):
+            _add_numbers_of_element(rows, param, composite)
+            return
         for forms in product(*(part_forms(part) for part in first)):
             rows.numbers += number_rows(param, last, keys.name_hash("$".join(forms)))
         return
     for forms in product(*(part_forms(part) for part in composite.parts)):
         rows.tokens.add(keys.form(param, "parts", "$".join(forms)))
+
+
+def _add_numbers_of_element(rows: Rows, param: int, composite: Composite) -> None:
+    """A code with several numbers: a row each; `unit` is the number of the element, which ties them together."""
+    element = 1 + max((row[3] for row in rows.numbers if row[0] == param), default=0)
+    code, *numbers = composite.parts
+    for form in part_forms(code):
+        for place, number in enumerate(numbers):
+            if isinstance(number, Number):
+                rows.numbers.append((param, *bounds(number), element, 0, element_code(form, place)))
+
+
+def element_code(form: str, place: int) -> int:
+    """What column `code` holds for the n-th number of a composite with several."""
+    return keys.name_hash(f"{form}${place}")
 
 
 def part_forms(part: Token | Reference | Text | DateRange | Number | Uri) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from healthbrain.store.question import read_question
 from healthbrain.store.reading import COLUMNS, stored
 from healthbrain.store.rows import COMPARTMENT
 from healthbrain.store.selection import Selection, selected
+from healthbrain.store.terminology import StoredTerminology, Terminology
 from healthbrain.store.types import type_number
 from healthbrain.store.values import Page
 from healthbrain.store.visibility import visible_sql
@@ -35,17 +36,18 @@ async def search(
     *,
     scope: Scope = EVERYTHING,
     strict: bool = True,
+    terminology: Terminology | None = None,
 ) -> Page:
     """Resources of a type that fulfil every parameter. See store.Store.search."""
     arrays.teach(connection)
     question = read_question(parameters)
-    asking = Asking(scope, strict)
+    asking = Asking(scope, strict, terminology or StoredTerminology())
     selections = [await selected(connection, type_, question.criteria, asking)]
     check_includes([one.index.name for one in selections], question.includes, asking)
     total = await _total(connection, selections, "accurate" if question.only_count else question.total)
     if question.only_count:
         return Page([], [], None, total)
-    matches, following = await page_of(connection, selections, question)
+    matches, following = await page_of(connection, selections, question, asking)
     added = await included(connection, matches, question.includes, asking) if question.includes and matches else []
     return Page(matches, added, following, total)
 

@@ -11,9 +11,11 @@ from typing import Any
 from healthbrain.database import Connection
 from healthbrain.errors import Incorrect, TooLarge
 from healthbrain.store import keys
-from healthbrain.store.asking import Asking, Wanted
-from healthbrain.store.conditions import condition, reference_targets
-from healthbrain.store.pieces import Condition
+from healthbrain.store.asking import Asking
+from healthbrain.store.conditions import condition
+from healthbrain.store.lookups import Canonicals, Urls, canonical
+from healthbrain.store.pieces import Condition, holds_any
+from healthbrain.store.pointing import reference_targets
 from healthbrain.store.question import Criterion
 from healthbrain.store.types import TypeIndex
 from healthbrain.store.visibility import visible_sql
@@ -41,12 +43,7 @@ class Selection:
 
 async def selected(connection: Connection, type_: str, criteria: Sequence[Criterion], asking: Asking) -> Selection:
     """The rows of a type that fulfil the criteria; fetches first what the conditions depend on."""
-    while True:
-        asking.selects = 0
-        try:
-            return select(asking.index(type_), criteria, asking)
-        except Wanted as wanted:
-            asking.known[wanted.need] = await wanted.need.fetch(connection, asking)
+    return await asking.until_known(connection, lambda: select(asking.index(type_), criteria, asking))
 
 
 def select(
@@ -73,7 +70,7 @@ def _condition(index: TypeIndex, criterion: Criterion, asking: Asking, row: str,
         return None
     if criterion.chain:
         return _chain(index, criterion, asking, row, depth)
-    return condition(index, criterion, row)
+    return condition(index, criterion, row, asking)
 
 
 # -- chains
@@ -105,6 +102,11 @@ def _chain(index: TypeIndex, criterion: Criterion, asking: Asking, row: str, dep
             continue
         if target == "Patient" and parameter.code in index.patient_params:
             sql = f"{row}.patient in (select {alias}.patient from resource {alias} where {rest.where})"
+        elif canonical(parameter) and "url" in other.parameters:
+            need = Urls(criterion.written, target, Condition(rest.where, tuple(rest.parameters)), alias)
+            tokens = [keys.number(keys.form(parameter.number, "uri", url)) for url in asking.need(need)]
+            found.append(holds_any(row, tokens))
+            continue
         else:
             mask = keys.signed(keys.reference_mask(parameter.number))
             token = f"resource_handle({alias}.key) # ({mask})::bigint"
@@ -144,6 +146,10 @@ def _reverse_chain(index: TypeIndex, criterion: Criterion, asking: Asking, row: 
     if index.name == "Patient" and name in other.patient_params:
         sql = f"{row}.patient in (select {alias}.patient from resource {alias} where {rest_of.where})"
         return Condition(sql, tuple(rest_of.parameters))
+    if canonical(parameter) and "url" in index.parameters:
+        need = Canonicals(criterion.written, name, Condition(rest_of.where, tuple(rest_of.parameters)), alias)
+        url = index.numbers["url"]
+        return holds_any(row, [keys.number(keys.form(url, "uri", one)) for one in asking.need(need)])
     mask = keys.signed(keys.reference_mask(parameter.number))
     token = f"array[resource_handle({row}.key) # ({mask})::bigint]"
     sql = f"exists (select from resource {alias} where {alias}.tokens @> {token} and {rest_of.where})"

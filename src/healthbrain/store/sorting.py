@@ -17,10 +17,14 @@ from typing import Any
 
 from healthbrain.errors import Incorrect
 from healthbrain.fhir import extract
+from healthbrain.store import arrays, keys
+from healthbrain.store.asking import Asking
+from healthbrain.store.lookups import UnitsInUse
 from healthbrain.store.pieces import Condition
 from healthbrain.store.question import Sort
-from healthbrain.store.rows import fold
+from healthbrain.store.rows import UCUM, fold
 from healthbrain.store.types import OWN_COLUMNS, UNIONS, TypeIndex
+from healthbrain.store.units import lines
 
 LARGEST_READ = 50_000
 Value = str | float | None
@@ -44,7 +48,7 @@ class Key:
         return f"extract(epoch from {self.sql})::float8" if self.kind == "timestamptz" else self.sql
 
 
-def key(index: TypeIndex, sort: Sort) -> Key:
+def key(index: TypeIndex, sort: Sort, asking: Asking) -> Key:
     """How rows of a type are sorted by a parameter. Incorrect when it has no order."""
     name = sort.name
     if name == "_id":
@@ -59,7 +63,7 @@ def key(index: TypeIndex, sort: Sort) -> Key:
         raise Incorrect(f"'_sort': '{name}' has no order; {index.name} can be sorted by {_offered(index)}")
     if kinds & {"token", "reference"} or (name.startswith("_") and kinds == {"uri"}):
         return Key(sort.descending, read=frozenset(parts))
-    pieces = [_side(index, part, sort.descending) for part in parts]
+    pieces = [_side(index, part, sort.descending, asking) for part in parts]
     sql = pieces[0].sql
     if len(pieces) > 1:
         sql = f"{'greatest' if sort.descending else 'least'}({', '.join(p.sql for p in pieces)})"
@@ -70,7 +74,7 @@ def key(index: TypeIndex, sort: Sort) -> Key:
 _KINDS = {"date": "timestamptz", "number": "float8", "quantity": "float8", "string": "text", "uri": "text"}
 
 
-def _side(index: TypeIndex, name: str, descending: bool) -> Condition:
+def _side(index: TypeIndex, name: str, descending: bool, asking: Asking) -> Condition:
     best = "max" if descending else "min"
     parameter = index.parameters[name]
     number = (parameter.number,)
@@ -81,7 +85,9 @@ def _side(index: TypeIndex, name: str, descending: bool) -> Condition:
             return Condition(
                 f"(select {best}(d.high) from resource_date d where d.rid = r.rid and d.param = %s)", number
             )
-        case "number" | "quantity":
+        case "quantity":
+            return _quantity(parameter.number, "n.high" if descending else "n.low", best, asking)
+        case "number":
             end = "n.high" if descending else "n.low"
             return Condition(
                 f"(select {best}({end}) from resource_number n where n.rid = r.rid and n.param = %s and n.code = 0)",
@@ -91,6 +97,20 @@ def _side(index: TypeIndex, name: str, descending: bool) -> Condition:
             return Condition(
                 f"(select {best}(s.value) from resource_string s where s.rid = r.rid and s.param = %s)", number
             )
+
+
+def _quantity(param: int, end: str, best: str, asking: Asking) -> Condition:
+    """In base units, as far as they are known; a quantity that has only a label counts as it is written."""
+    units = lines(asking.need(UnitsInUse()))
+    hashes = arrays.int8([keys.name_hash(f"{UCUM}|{unit}") for unit, _, _ in units])
+    factors, shifts = arrays.float8([line[1] for line in units]), arrays.float8([line[2] for line in units])
+    value = f"coalesce({end} * u.factor + u.shift, {end})"
+    return Condition(
+        f"(select coalesce({best}({value}) filter (where n.unit <> 0), {best}({end}))"
+        " from resource_number n left join unnest(%s, %s, %s) u(unit, factor, shift) on u.unit = n.unit"
+        " where n.rid = r.rid and n.param = %s and n.code = 0)",
+        (hashes, factors, shifts, param),
+    )
 
 
 def _offered(index: TypeIndex) -> str:

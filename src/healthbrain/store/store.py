@@ -9,6 +9,7 @@ from typing import Any
 from healthbrain.database import Connection
 from healthbrain.scope import EVERYTHING, Scope
 from healthbrain.store import bundles, reading, searching, writing
+from healthbrain.store.terminology import StoredTerminology, Terminology
 from healthbrain.store.values import Observer, Page, Stored, Write, WriteContext, Written
 
 
@@ -18,6 +19,9 @@ class Store:
     Whoever writes owns the transaction: nothing is committed here, and after an error the transaction must be rolled
     back. Reads apply the scope they are given, in every statement.
     """
+
+    def __init__(self, terminology: Terminology | None = None) -> None:
+        self._terminology = terminology or StoredTerminology()
 
     async def write(
         self,
@@ -93,7 +97,9 @@ class Store:
         with the `next` of the page before. Raises Incorrect for a parameter the type does not have (ignored when not
         `strict`) and Unsupported for what is right but not offered.
         """
-        return await searching.search(connection, type, parameters, scope=scope, strict=strict)
+        return await searching.search(
+            connection, type, parameters, scope=scope, strict=strict, terminology=self._terminology
+        )
 
     async def everything(
         self,
