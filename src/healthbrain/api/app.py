@@ -20,10 +20,12 @@ from healthbrain.access import Gate, csrf_holds
 from healthbrain.api import capability, lending
 from healthbrain.api.answer import Answer, MethodNotAllowed, check_format, of_error, send
 from healthbrain.api.audits import Audits
+from healthbrain.api.bulk import Bulk
 from healthbrain.api.call import Call, Receive, Scope, Send
 from healthbrain.api.operations import Operations
 from healthbrain.api.platform import Platform
 from healthbrain.api.reading import Reading
+from healthbrain.api.streamed import Streamed
 from healthbrain.api.witness import event_of
 from healthbrain.api.writing import Writing
 from healthbrain.errors import (
@@ -62,6 +64,7 @@ class Fhir:
         self._reading = Reading(platform, self._gate)
         self._writing = Writing(platform, self._gate)
         self._audits = Audits(platform, self._gate)
+        self._bulk = Bulk(platform, self._gate)
         self._operations = Operations()
 
     @property
@@ -86,7 +89,7 @@ class Fhir:
             error = Fault(f"an error on our side; nothing was stored. Ask about request {call.request_id}")
             answer = of_error(error)
         answer = self._audited(call, answer, error)
-        await send(answer, call, send_message)
+        await (answer.stream(call, send_message) if isinstance(answer, Streamed) else send(answer, call, send_message))
 
     async def _limited(self, call: Call) -> Answer:
         seconds = READ_SECONDS if call.method in _SAFE else WRITE_SECONDS
@@ -119,6 +122,8 @@ class Fhir:
             raise Forbidden("a change with a session cookie needs the header X-CSRF of that session")
 
     def _route(self, call: Call) -> Handler:
+        if (handlers := self._bulk.handlers(call)) is not None:
+            return self._choose(call, handlers)
         match call.segments:
             case []:
                 return self._choose(call, {"POST": lambda: self._writing.bundle(call)})

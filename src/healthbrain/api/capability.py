@@ -15,6 +15,7 @@ _AUDIT_PARAMS = {
     "subtype": "token", "outcome": "token", "date": "date",
 }  # fmt: skip
 _DEFINITION = "http://hl7.org/fhir/OperationDefinition/"
+_BULK = "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/"
 
 
 def statement(definitions: Definitions, base: str, since: datetime) -> bytes:
@@ -28,6 +29,7 @@ def statement(definitions: Definitions, base: str, since: datetime) -> bytes:
             "software": {"name": "HealthBrain", "version": getattr(healthbrain, "__version__", "0.1.0")},
             "implementation": {"description": "HealthBrain FHIR R4", "url": base},
             "fhirVersion": "4.0.1",
+            "instantiates": ["http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data"],
             "format": ["application/fhir+json", "json"],
             "rest": [
                 {
@@ -35,6 +37,7 @@ def statement(definitions: Definitions, base: str, since: datetime) -> bytes:
                     "security": _security(base),
                     "resource": [_resource(definitions, name) for name in definitions.types],
                     "interaction": [{"code": code} for code in ("transaction", "batch", "history-system")],
+                    "operation": [{"name": "export", "definition": _BULK + "export"}],
                 }
             ],
         }
@@ -87,6 +90,8 @@ def _resource(definitions: Definitions, name: str) -> dict[str, Any]:
     }
     if name == "Patient":
         resource["operation"].append({"name": "everything", "definition": _DEFINITION + "Patient-everything"})
+    if name in ("Patient", "Group"):
+        resource["operation"].append({"name": "export", "definition": f"{_BULK}{name.lower()}-export"})
     if not resource["searchInclude"]:
         del resource["searchInclude"]
     return resource

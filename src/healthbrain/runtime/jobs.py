@@ -11,6 +11,8 @@ from datetime import timedelta
 from healthbrain import exchange, identity, lake, measure
 from healthbrain.database import Connection
 from healthbrain.errors import Conflict
+from healthbrain.exchange import bulkdata
+from healthbrain.exchange.bulkdata.export import Desk
 from healthbrain.lake import Lake
 from healthbrain.measure import DeliveryDay
 from healthbrain.runtime.platform import Platform
@@ -66,6 +68,22 @@ async def prune_feed(platform: Platform) -> bool:
         async with platform.pool.connection() as connection:
             await prune(connection, Position.parse(position))
     return False
+
+
+async def export(platform: Platform) -> bool:
+    """Work on the next export that somebody asked for."""
+    return await bulkdata.work_export(desk(platform))
+
+
+async def sweep_files(platform: Platform) -> bool:
+    """Remove the files of exports that nobody will fetch any more."""
+    await bulkdata.sweep(platform.pool, platform.settings.data / "export", platform.clock())
+    return False
+
+
+def desk(platform: Platform) -> Desk:
+    """What bulk jobs are worked on with."""
+    return Desk(platform.pool, platform.settings.data / "export", platform.decide, platform.clock)
 
 
 async def published_position(connection: Connection) -> str:

@@ -1,6 +1,7 @@
 """Background work of a running platform: the lake follows the change feed, measures follow the lake.
 
-One process, one loop. Each job is idempotent and resumable, so the process may be killed at any moment.
+One process, a few lanes: jobs of one lane take turns, lanes do not wait for each other. Each job is idempotent and
+resumable, so the process may be killed at any moment.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from healthbrain.runtime import Platform
-from healthbrain.runtime.jobs import follow_feed, prune_feed, publish_measures
+from healthbrain.runtime.jobs import export, follow_feed, prune_feed, publish_measures, sweep_files
 from healthbrain.serve.process import die_with_parent
 from healthbrain.settings import Settings, load
 
@@ -28,12 +29,15 @@ class Job:
     name: str
     every: timedelta
     run: Callable[[Platform], Awaitable[bool]]
+    lane: str = "lake"
 
 
 JOBS = (
     Job("lake", timedelta(seconds=2), follow_feed),
     Job("measures", timedelta(seconds=30), publish_measures),
     Job("feed", timedelta(hours=6), prune_feed),
+    Job("export", timedelta(seconds=1), export, lane="export"),
+    Job("sweep", timedelta(minutes=10), sweep_files, lane="export"),
 )
 
 
@@ -43,13 +47,19 @@ async def run(settings: Settings) -> None:
     for sig in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(sig, stop.set)
     async with Platform(settings) as platform:
-        due = {job.name: platform.clock() for job in JOBS}
-        while not stop.is_set():
-            for job in JOBS:
-                if platform.clock() >= due[job.name] and not stop.is_set():
-                    due[job.name] = await _next_run(job, platform)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), 0.5)
+        lanes = dict.fromkeys(job.lane for job in JOBS)
+        await asyncio.gather(*(_walk([job for job in JOBS if job.lane == lane], platform, stop) for lane in lanes))
+
+
+async def _walk(jobs: Sequence[Job], platform: Platform, stop: asyncio.Event) -> None:
+    """Do the jobs of one lane, each when it is due."""
+    due = {job.name: platform.clock() for job in jobs}
+    while not stop.is_set():
+        for job in jobs:
+            if platform.clock() >= due[job.name] and not stop.is_set():
+                due[job.name] = await _next_run(job, platform)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), 0.5)
 
 
 async def _next_run(job: Job, platform: Platform) -> datetime:

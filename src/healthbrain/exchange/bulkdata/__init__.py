@@ -1,0 +1,24 @@
+"""Bulk Data Access: whole populations out as files ($export), files of resources in ($import), both in the background.
+
+A request only adds a row to the job table (`add`); the background worker does the work (`work_export`, `work_import`,
+`sweep`); the requester asks how far it is (`find`) and fetches the files. Rules: docs/reference/bulk-and-subscriptions.md.
+"""
+
+from healthbrain.exchange.bulkdata.export import work_export
+from healthbrain.exchange.bulkdata.files import folder_of, open_file, sweep
+from healthbrain.exchange.bulkdata.jobs import Job, add, cancel, find, oldest_export
+from healthbrain.exchange.bulkdata.wishes import Wish, read_wish
+
+__all__ = [
+    "Job",
+    "Wish",
+    "add",
+    "cancel",
+    "find",
+    "folder_of",
+    "oldest_export",
+    "open_file",
+    "read_wish",
+    "sweep",
+    "work_export",
+]
