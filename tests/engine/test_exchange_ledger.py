@@ -37,6 +37,7 @@ from healthbrain.exchange import (
     source_for_mllp,
     summary,
 )
+from healthbrain.exchange.listing import containing
 from healthbrain.identity import link
 from healthbrain.store import Store
 
@@ -302,6 +303,11 @@ def test_all_refused_of_a_source_are_replayed_after_the_cause_is_gone(dsn: str) 
             (why,) = await reasons(c, Filter(source=sources["his"].key))
             assert (why.count, why.sources) == (3, 1)
             assert why.reason.startswith("PV1-44")
+            for text, found in (("lies in", 3), ("LIES IN", 3), ("%", 0), ("_V1", 0), ("PV1-4_", 0)):
+                page = await arrivals(c, Filter(reason_like=[containing("nothing has this"), containing(text)]))
+                assert len(page.deliveries) == found, text
+            assert len((await arrivals(c, Filter(reason=why.reason))).deliveries) == 3
+            assert (await arrivals(c, Filter(reason=why.reason[:-1]))).deliveries == []
         wanted = Filter(source=sources["his"].key, states=["refused"])
         assert [receipt.state async for _, receipt in replay_all(ledger, wanted, by="管理员", clock=lambda: AT)] == [
             "accepted"

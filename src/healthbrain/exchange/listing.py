@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -31,6 +32,7 @@ _WHERE = f"""
     and (%(door)s::text is null or d.door = %(door)s)
     and (%(message_type)s::text is null or d.message_type = %(message_type)s)
     and (%(reason)s::text is null or d.reason = %(reason)s)
+    and (%(reason_like)s::text[] is null or d.reason ilike any(%(reason_like)s::text[]))
     and (%(since)s::timestamptz is null or d.received_at >= %(since)s)
     and (%(until)s::timestamptz is null or d.received_at < %(until)s)"""
 _PAGE = f"""
@@ -73,7 +75,10 @@ select line, part, issues from delivery_line where delivery = %s and line > %s o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which deliveries. `organisations` is the asker's scope; None = all."""
+    """Which deliveries. `organisations` is the asker's scope; None = all.
+
+    `reason` is a whole reason, `reason_like` patterns of which one must fit (see `containing`).
+    """
 
     organisations: Sequence[int] | None = None
     source: int | None = None
@@ -82,6 +87,7 @@ class Filter:
     door: str | None = None
     message_type: str | None = None
     reason: str | None = None
+    reason_like: Sequence[str] | None = None
     since: datetime | None = None
     until: datetime | None = None
 
@@ -99,6 +105,7 @@ class Filter:
             "door": self.door,
             "message_type": self.message_type,
             "reason": self.reason,
+            "reason_like": None if self.reason_like is None else list(self.reason_like),
             "since": self.since,
             "until": self.until,
         }
@@ -177,6 +184,11 @@ class Coverage:
     def share(self) -> float | None:
         """From 0 to 1; None without institutions."""
         return (len(self.uploads) - len(self.silent)) / len(self.uploads) if self.uploads else None
+
+
+def containing(text: str) -> str:
+    """The pattern for reasons with this text anywhere in them."""
+    return "%" + re.sub(r"([\\%_])", r"\\\1", text) + "%"
 
 
 async def arrivals(

@@ -12,7 +12,7 @@ from healthbrain import access, audit
 from healthbrain.access import Account, Tree
 from healthbrain.audit import Query, Record
 from healthbrain.errors import HealthBrainError, Incorrect
-from healthbrain.web import labels
+from healthbrain.web import labels, wording
 from healthbrain.web.geography import towns
 from healthbrain.web.language import CHINA, N_, Language
 from healthbrain.web.screen import Crumb, Toast, show
@@ -178,7 +178,7 @@ async def create_account(visit: Visit) -> Response:
             )  # fmt: skip
             await audit.record(connection, [visit.event("C", "account", made.name, detail=made.role)])
     except HealthBrainError as error:
-        return await accounts(visit, error=error.message, status=400)
+        return await accounts(visit, error=wording.tell(visit.language, error.message), status=400)
     return await accounts(visit, secret=_once(visit, f"{made.name} / {password}"))
 
 
@@ -237,7 +237,7 @@ async def issue_token(visit: Visit) -> Response:
             )
             await audit.record(connection, [visit.event("C", "token", detail=form.get("name", ""))])
     except HealthBrainError as error:
-        return await tokens(visit, error=error.message, status=400)
+        return await tokens(visit, error=wording.tell(visit.language, error.message), status=400)
     return await tokens(visit, secret=_once(visit, token))
 
 
@@ -296,7 +296,7 @@ async def create_organisation(visit: Visit) -> Response:
             )  # fmt: skip
             await audit.record(connection, [visit.event("C", "organisation", form["code"])])
     except HealthBrainError as error:
-        return await organisations(visit, error=error.message, status=400)
+        return await organisations(visit, error=wording.tell(visit.language, error.message), status=400)
     return RedirectResponse("/admin/organisations", 303)
 
 

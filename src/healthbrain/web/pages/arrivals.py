@@ -20,7 +20,7 @@ from healthbrain.errors import Conflict, Forbidden, NotFound
 from healthbrain.exchange import DaySummary, Delivery, Filter
 from healthbrain.scope import Scope
 from healthbrain.store.deliveries import written_by
-from healthbrain.web import labels
+from healthbrain.web import labels, wording
 from healthbrain.web.export import csv_response
 from healthbrain.web.language import CHINA, N_, Language
 from healthbrain.web.pages import alerts
@@ -51,7 +51,8 @@ class Filters:
     type: str = ""
     since: str = ""
     until: str = ""
-    reason: str = ""
+    reason: str = ""  # words in it, as the reader sees it
+    why: str = ""  # exactly this one, as the ledger has it
 
     def pairs(self) -> list[tuple[str, str]]:
         """Those that are set."""
@@ -100,6 +101,8 @@ class ArrivalsPage:
     rows: Sequence[ArrivalLine]
     filters: Filters
     filter_pairs: Sequence[tuple[str, str]]
+    chosen_reason: str
+    any_reason: str
     source_choices: Sequence[tuple[str, str]]
     states: Sequence[str]
     older: str
@@ -165,7 +168,7 @@ async def arrivals(visit: Visit) -> Response:
     said, filters = visit.language, filters_of(visit.query)
     async with visit.platform.pool.connection() as connection:
         scope = await visit.decide(connection, "search", "arrival")
-        wanted = wanted_of(filters, scope)
+        wanted = wanted_of(said, filters, scope)
         tree = await visit.platform.tree(connection)
         known = [s for s in await exchange.sources(connection) if _open(scope, s.organisation)]
         if visit.query.get("format") == "csv":
@@ -175,15 +178,25 @@ async def arrivals(visit: Visit) -> Response:
         week = Filter(organisations=scope.organisations, since=visit.at - _WEEK)
         days = await exchange.summary(connection, week)
         why = await exchange.reasons(
-            connection, wanted_of(Filters(filters.source, since=filters.since), scope), count=6
+            connection, wanted_of(said, Filters(filters.source, since=filters.since), scope), count=6
         )
     verified = {s.key: s.verified for s in known}
     context = ArrivalsPage(
         sources=_source_lines(visit, tree, days, verified),
-        why=[(r.reason, r.state, r.count, visit.at_url(reason=r.reason, state=r.state, cursor=None)) for r in why],
+        why=[
+            (
+                wording.tell(said, r.reason),
+                r.state,
+                r.count,
+                visit.at_url(why=r.reason, reason=None, state=r.state, cursor=None),
+            )
+            for r in why
+        ],
         rows=[_line(said, one) for one in page.deliveries],
         filters=filters,
         filter_pairs=filters.pairs(),
+        chosen_reason=wording.tell(said, filters.why),
+        any_reason=visit.at_url(why=None, cursor=None),
         source_choices=[(str(s.key), s.name) for s in known],
         states=_STATES,
         older=visit.at_url(cursor=page.next) if page.next else "",
@@ -234,7 +247,11 @@ async def arrival(visit: Visit) -> Response:
         written_total=f"{_WRITTEN}+" if len(written) > _WRITTEN else str(len(written)),
         attempts=[
             AttemptLine(
-                a["attempt"], said.time(a["settled_at"], seconds=True), a["state"], a["reason"], a["replayed_by"]
+                a["attempt"],
+                said.time(a["settled_at"], seconds=True),
+                a["state"],
+                wording.tell(said, a["reason"]),
+                a["replayed_by"],
             )
             for a in attempts
         ],
@@ -278,7 +295,7 @@ def filters_of(query: Mapping[str, Any]) -> Filters:
     return Filters(**{name: str(query.get(name, "")).strip() for name in Filters.__slots__})
 
 
-def wanted_of(filters: Filters, scope: Scope, *, states: Sequence[str] | None = None) -> Filter:
+def wanted_of(said: Language, filters: Filters, scope: Scope, *, states: Sequence[str] | None = None) -> Filter:
     """The filters as exchange knows them, within a scope. What cannot be read as a number or a day is left out."""
     since, until = _day(filters.since), _day(filters.until)
     return Filter(
@@ -287,7 +304,8 @@ def wanted_of(filters: Filters, scope: Scope, *, states: Sequence[str] | None = 
         states=states or ((filters.state,) if filters.state in _STATES else None),
         door=filters.door if filters.door in labels.DOORS else None,
         message_type=filters.type or None,
-        reason=filters.reason or None,
+        reason=filters.why or None,
+        reason_like=wording.patterns(said, filters.reason) if filters.reason else None,
         since=since,
         until=until + timedelta(days=1) if until else None,
     )
@@ -354,7 +372,9 @@ def _facts(said: Language, tree: Tree, one: Delivery) -> list[tuple[str, str]]:
 def _issue(said: Language, issue: Mapping[str, Any], anchors: Mapping[str, str]) -> IssueLine:
     label, look, sign = _SEVERITY.get(str(issue.get("severity")), _SEVERITY["error"])
     where = str(issue.get("expression", ""))
-    return IssueLine(said.say(label), look, sign, where, anchors.get(where, ""), str(issue.get("text", "")))
+    return IssueLine(
+        said.say(label), look, sign, where, anchors.get(where, ""), wording.tell(said, str(issue.get("text", "")))
+    )
 
 
 def _line(said: Language, one: Delivery) -> ArrivalLine:
@@ -362,7 +382,8 @@ def _line(said: Language, one: Delivery) -> ArrivalLine:
     entries = f"{total - one.refused}/{total}" if one.refused else str(total)
     return ArrivalLine(
         one.id, said.time(one.received_at, seconds=True), one.state, one.source_name or said.say(N_("Unknown sender")),
-        said.say(labels.DOORS[one.door]), one.message_type, one.control_id or one.name, entries, one.reason,
+        said.say(labels.DOORS[one.door]), one.message_type, one.control_id or one.name, entries,
+        wording.tell(said, one.reason),
     )  # fmt: skip
 
 
@@ -420,7 +441,7 @@ def _csv(said: Language, deliveries: Sequence[Delivery]) -> Response:
             d.control_id,
             d.entries,
             d.refused,
-            d.reason,
+            wording.tell(said, d.reason),
         ]
         for d in deliveries
     ]

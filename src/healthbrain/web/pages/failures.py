@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from healthbrain import access
 from healthbrain.errors import HealthBrainError, http_status
-from healthbrain.web import language
+from healthbrain.web import language, wording
 from healthbrain.web.language import N_
 from healthbrain.web.screen import Crumb, show
 from healthbrain.web.visit import Visit
@@ -66,7 +66,12 @@ def show_error(visit: Visit, error: HealthBrainError) -> Response:
     title, text = _WORDS.get(status, _WORDS[500])
     detail = "" if status in {404, 500} or error.message == error.__class__.__doc__ else error.message
     page = ErrorPage(
-        status, visit.language.say(title), visit.language.say(text), detail, status in _RETRY, _purposes(visit, status)
+        status,
+        visit.language.say(title),
+        visit.language.say(text),
+        wording.tell(visit.language, detail),
+        status in _RETRY,
+        _purposes(visit, status),
     )
     if status == 403 and visit.principal is not None:
         visit.note("R", detail=visit.path, outcome=4)

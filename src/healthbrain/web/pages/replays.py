@@ -55,7 +55,7 @@ async def replay_all(visit: Visit) -> Response:
     states = (filters.state,) if filters.state in REPLAYABLE else REPLAYABLE
     async with visit.platform.pool.connection() as connection:
         scope = await visit.decide(connection, "replay", "arrival")
-        wanted = wanted_of(filters, scope, states=states)
+        wanted = wanted_of(visit.language, filters, scope, states=states)
         total = sum(
             day.refused + day.failed + day.partly + day.held for day in await exchange.summary(connection, wanted)
         )
