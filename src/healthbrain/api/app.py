@@ -65,7 +65,7 @@ class Fhir:
         self._writing = Writing(platform, self._gate)
         self._audits = Audits(platform, self._gate)
         self._bulk = Bulk(platform, self._gate)
-        self._operations = Operations()
+        self._operations = Operations(platform, self._gate)
 
     @property
     def gate(self) -> Gate:
@@ -155,8 +155,11 @@ class Fhir:
                 return self._choose(call, {"POST": lambda: reading.search(call, type_)})
             case ["_history"]:
                 return self._choose(call, {"GET": lambda: reading.history(call, type_, None)})
-            case ["$validate"] | [_, "$validate"]:
-                return self._choose(call, {"POST": lambda: self._operations.validate(call, type_)})
+            case ["$validate"]:
+                return self._choose(call, {"POST": lambda: self._operations.validate(call, type_, None)})
+            case [id_, "$validate"]:
+                self._check_id(call, id_)
+                return self._choose(call, {"POST": lambda: self._operations.validate(call, type_, id_)})
             case [id_, "$everything"] if type_ == "Patient":
                 self._check_id(call, id_)
                 return self._choose(call, {"GET": lambda: reading.everything(call, id_)})

@@ -1,38 +1,166 @@
-"""$validate: what would be wrong with a resource, without storing it."""
+"""$validate: what would be wrong with a resource, without storing it.
+
+POST /Type/$validate and /Type/id/$validate, the resource as the body or in Parameters with `mode` and `profile`, which
+may stand in the query too. Without a resource the stored one is validated. The validation itself is pure
+(healthbrain.fhir.profile); what it asks for and is not at hand (profiles, value sets, resources referred to) is read
+from the store between two passes, until it asks for nothing new.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast, get_args
 
-from healthbrain.api.answer import Answer, outcome
+from healthbrain.access import Gate
+from healthbrain.api.answer import Answer
 from healthbrain.api.call import Call
-from healthbrain.errors import Incorrect, Invalid
-from healthbrain.fhir import dump, parse, validate
+from healthbrain.api.lending import ask
+from healthbrain.api.platform import Platform
+from healthbrain.errors import Forbidden, Incorrect, Invalid, Issue, NotFound
+from healthbrain.fhir import dump, parse, reference
+from healthbrain.fhir.profile import Mode, as_operation_outcome, validate_resource
+from healthbrain.scope import EVERYTHING
+
+_PASSES = 12  # profiles built on profiles that bind value sets that include value sets ...
+_MOST_LOOKUPS = 500
+
+Resource = dict[str, Any]
 
 
 class Operations:
-    """Operations that touch nothing."""
+    """Operations that change nothing."""
 
-    async def validate(self, call: Call, type_: str) -> Answer:
-        """POST /Type/$validate: always 200 with an OperationOutcome when the body can be read"""
+    def __init__(self, platform: Platform, gate: Gate) -> None:
+        self._platform = platform
+        self._gate = gate
+
+    async def validate(self, call: Call, type_: str, id_: str | None) -> Answer:
+        """POST /Type/$validate, /Type/id/$validate: always 200 with an OperationOutcome when the body can be read"""
         call.trace.interaction, call.trace.action, call.trace.type = "operation", "E", type_
-        call.trace.detail = "$validate"
-        resource = _payload(parse(await call.body()))
+        call.trace.detail, call.trace.id = "$validate", id_
+        asked = _asked(call, await call.body())
+        if asked.mode == "delete":
+            return await self._deletion(call, type_, id_)
+        resource = asked.resource
+        if resource is None:
+            if id_ is None:
+                raise Incorrect("send the resource to validate, as the body or in a parameter named 'resource'")
+            resource = await self._stored(call, type_, id_)
         if resource.get("resourceType") != type_:
             raise Invalid(f"the resource is not of type {type_}")
-        issues = validate(resource, type_)
-        if not issues:
-            return Answer(200, dump(outcome("information", "informational", "no errors found")))
-        return Answer(200, dump({"resourceType": "OperationOutcome", "issue": [issue.as_fhir() for issue in issues]}))
+        if id_ is not None and resource.get("id", id_) != id_:
+            raise Invalid("the id in the resource is not the one in the address")
+        issues = await self._issues(call, resource, asked)
+        return Answer(200, dump(as_operation_outcome(issues)))
+
+    async def _deletion(self, call: Call, type_: str, id_: str | None) -> Answer:
+        """Whether a delete would be allowed."""
+        if id_ is None:
+            raise Incorrect("mode=delete is about one resource: POST to Type/id/$validate")
+        scope = await self._gate.decide(call.who, "delete", type_, call.at)
+        read = self._platform.store.read
+        await ask(self._platform.readers, lambda connection: read(connection, type_, id_, scope=scope))
+        return Answer(200, dump(as_operation_outcome([])))
+
+    async def _stored(self, call: Call, type_: str, id_: str) -> Resource:
+        scope = await self._gate.decide(call.who, "read", type_, call.at)
+        if not scope.identified:
+            raise Forbidden(f"as {call.who.role} you see figures, not single residents")
+        read = self._platform.store.read
+        stored = await ask(self._platform.readers, lambda connection: read(connection, type_, id_, scope=scope))
+        if stored.patient is not None:
+            call.trace.patients.add(stored.patient)
+        return stored.resource
+
+    async def _issues(self, call: Call, resource: Resource, asked: _Asked) -> list[Issue]:
+        """Validate, read what was asked for and not at hand, and validate again until nothing new is asked for."""
+        shelf, issues = _Shelf(), list[Issue]()
+        for _ in range(_PASSES):
+            issues = validate_resource(
+                resource,
+                profiles=asked.profiles,
+                lookup=lambda url: shelf.find("StructureDefinition", url),
+                value_sets=lambda url: shelf.find("ValueSet", url),
+                resolve=lambda text: shelf.find("", text),
+                mode=asked.mode,
+            )
+            if not shelf.missed:
+                break
+            for kind, key in sorted(shelf.missed):
+                shelf.put(kind, key, await (self._conformance(kind, key) if kind else self._target(call, key)))
+        return issues
+
+    async def _conformance(self, type_: str, canonical: str) -> Resource | None:
+        """A profile or value set by url and version; these are about no patient and open to all (scope.OPEN_TYPES)."""
+        url, _, version = canonical.partition("|")
+        wanted = [("url", _escaped(url)), ("_sort", "-_lastUpdated"), ("_count", "1")]
+        if version:
+            wanted.insert(1, ("version", _escaped(version)))
+        search = self._platform.store.search
+        page = await ask(self._platform.readers, lambda c: search(c, type_, wanted, scope=EVERYTHING))
+        return page.matches[0].resource if page.matches else None
+
+    async def _target(self, call: Call, text: str) -> Resource | None:
+        """The resource a reference points to, if the caller may read it."""
+        target = reference.read(text.removeprefix(f"{call.base}/"))
+        if target.form != "relative":
+            return None
+        try:
+            return await self._stored(call, target.type, target.id)
+        except (NotFound, Forbidden):
+            return None
 
 
-def _payload(body: dict[str, Any]) -> dict[str, Any]:
-    """The resource itself, or the one inside Parameters."""
-    if body.get("resourceType") != "Parameters":
-        return body
-    for parameter in body.get("parameter") or ():
-        if isinstance(parameter, dict) and parameter.get("name") == "resource":
-            resource = parameter.get("resource")
-            if isinstance(resource, dict):
-                return resource
-    raise Incorrect("Parameters for $validate hold the resource in a parameter named 'resource'")
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a request asks to validate."""
+
+    resource: Resource | None
+    profiles: Sequence[str]
+    mode: Mode | None
+
+
+@dataclass(slots=True)
+class _Shelf:
+    """What has been read so far (None: there is no such thing), and what was asked for and has not."""
+
+    held: dict[tuple[str, str], Resource | None] = field(default_factory=dict)
+    missed: set[tuple[str, str]] = field(default_factory=set)
+
+    def find(self, kind: str, key: str) -> Resource | None:
+        """What is at hand; what is not is noted as missed."""
+        if (kind, key) not in self.held and len(self.held) + len(self.missed) < _MOST_LOOKUPS:
+            self.missed.add((kind, key))
+        return self.held.get((kind, key))
+
+    def put(self, kind: str, key: str, resource: Resource | None) -> None:
+        """Keep what was read."""
+        self.missed.discard((kind, key))
+        self.held[kind, key] = resource
+
+
+def _asked(call: Call, raw: bytes) -> _Asked:
+    """The resource, mode and profiles from the body and the query."""
+    body = parse(raw) if raw.strip() else None
+    profiles = [value for key, value in call.params if key == "profile"]
+    mode: Any = call.param("mode") or None
+    resource = body
+    if body is not None and body.get("resourceType") == "Parameters":
+        resource = None
+        for one in body.get("parameter") or ():
+            name = one.get("name") if isinstance(one, dict) else None
+            if name == "resource" and isinstance(one.get("resource"), dict):
+                resource = one["resource"]
+            elif name == "profile":
+                profiles += [value for key, value in one.items() if key.startswith("value") and isinstance(value, str)]
+            elif name == "mode":
+                mode = next((value for key, value in one.items() if key.startswith("value")), None)
+    if mode is not None and mode not in get_args(Mode):
+        raise Incorrect("mode is one of create, update, delete, profile")
+    return _Asked(resource, profiles, cast("Mode | None", mode))
+
+
+def _escaped(text: str) -> str:
+    """A value of a search parameter in which nothing has a meaning."""
+    return "".join(f"\\{char}" if char in "\\,$|" else char for char in text)

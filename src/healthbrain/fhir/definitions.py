@@ -168,7 +168,7 @@ class Definitions:
 
     def is_resource(self, name: object) -> bool:
         """Whether it is the name of a resource type that can have instances."""
-        return name in self._numbers
+        return isinstance(name, str) and name in self._numbers
 
     def type(self, name: str) -> Type:
         """A resource, complex type or nested element by name or path."""

@@ -41,7 +41,7 @@ def derive(structure: Structure, lookup: Lookup) -> Profile:
         ),
         context_rules=tuple(
             rule_of("context", "error", one, "the extension is not used where it may be")
-            for one in structure.get("contextInvariant") or ()
+            for one in _list(structure.get("contextInvariant"))
             if isinstance(one, str)
         ),
     )
@@ -53,13 +53,13 @@ def _tree(structure: Structure, lookup: Lookup, within: tuple[str, ...]) -> Part
         raise Unusable("it is not about a resource or data type of FHIR R4")
     if url in within:
         raise Unusable("it is built on itself")
-    snapshot = _objects((structure.get("snapshot") or {}).get("element"))
+    snapshot = _elements(structure.get("snapshot"))
     if snapshot:
         root = Part(type_, type_)
         elements = snapshot
     else:
         root = _base(structure, type_, lookup, (*within, url))
-        elements = _objects((structure.get("differential") or {}).get("element"))
+        elements = _elements(structure.get("differential"))
     place = _Places(root)
     for element in elements:
         part = place.find(element)
@@ -85,8 +85,17 @@ def _known(name: str) -> bool:
     return name in definitions().type_names or name in definitions().primitives
 
 
+def _elements(view: Any) -> list[dict[str, Any]]:
+    """The elements of a snapshot or differential."""
+    return _objects(view.get("element")) if isinstance(view, dict) else []
+
+
 def _objects(value: Any) -> list[dict[str, Any]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    return [one for one in _list(value) if isinstance(one, dict)]
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 class _Places:

@@ -34,20 +34,22 @@ def validate_resource(
     *,
     profiles: Sequence[str] = (),
     lookup: Lookup | None = None,
+    value_sets: Lookup | None = None,
     member_of: MemberOf | None = None,
     resolve: Resolve | None = None,
     mode: Mode | None = None,
 ) -> list[Issue]:
     """What is wrong with a resource, or could not be checked; [] when all was checked and is right.
 
-    `profiles` are checked besides those of meta.profile. `lookup(canonical)` gives a StructureDefinition that is not
-    R4's own, `member_of(system, code, value_set)` whether a code is in a value set R4 cannot list (None when that is
-    not known; system None for a bare code), `resolve(reference)` a resource that is neither contained nor in the
-    Bundle. None of them may do I/O. `mode` is that of $validate: an update needs an id.
+    `profiles` are checked besides those of meta.profile. `lookup(canonical)` gives a StructureDefinition and
+    `value_sets(canonical)` a ValueSet that are not R4's own, `member_of(system, code, value_set)` whether a code is in
+    a value set nobody else can list (None when that is not known; system None for a bare code), `resolve(reference)` a
+    resource that is neither contained nor in the Bundle. None of them does I/O. `mode` is that of $validate: an update
+    needs an id.
 
     >>> validate_resource({"resourceType": "Observation", "status": "final", "code": {"text": "x"}},
-    ...     profiles=["http://hl7.org/fhir/StructureDefinition/bp"])[0].expression
-    'Observation'
+    ...     profiles=["http://hl7.org/fhir/StructureDefinition/bp"])[-1].expression
+    'Observation.component'
     """
     found = validate(resource)
     type_ = resource.get("resourceType")
@@ -55,7 +57,9 @@ def validate_resource(
         return found
     report = Report()
     report.issues += found
-    work = Work(Profiles(lookup), Terminology(member_of), rules=not any(one.code in _SHAPE for one in found))
+    work = Work(
+        Profiles(lookup), Terminology(member_of, value_sets), rules=not any(one.code in _SHAPE for one in found)
+    )
     checker = Conformance(work, report)
     item = top_item(resource, type_, resolve, _functions(checker))
     with suppress(Enough):

@@ -76,7 +76,7 @@ def _slicing(part: Part, given: Any) -> None:
         tuple(
             Discriminator(one["type"], str(one.get("path", "$this")))
             for one in _objects(given.get("discriminator"))
-            if one.get("type") in _KINDS
+            if str(one.get("type")) in _KINDS
         ),
         str(given.get("rules", "open")),
         given.get("ordered") is True,

@@ -63,7 +63,8 @@ class Slices:
         for item, name in zip(items, sequence, strict=True):
             if not name:
                 outside = True
-                if how.rules == "closed":
+                refused = part.types is not None and not any(is_a(item.type, one.code) for one in part.types)
+                if how.rules == "closed" and not refused:  # a type that is not allowed has been told of
                     report.error("structure", item.place, f"is in none of the slices {', '.join(order)} {origin}")
                 continue
             if outside and how.rules == "openAtEnd":

@@ -1,4 +1,7 @@
-"""Whether codes are in value sets: asked of R4 itself first, then of the caller's function; None when neither knows."""
+"""Whether codes are in value sets: asked of R4 itself, of ValueSet resources the caller has, of the caller's function.
+
+The first that knows decides. None means that nobody does, and is told as such.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from healthbrain.fhir.profile.builtin import built_in
 from healthbrain.fhir.profile.items import Item
 from healthbrain.fhir.profile.parts import BindingRule
 from healthbrain.fhir.profile.report import Report
+from healthbrain.fhir.profile.value_sets import Lookup, contains
 
 # (system or None for a bare code, code, value set) -> whether it is in the set; None when that is not known
 MemberOf = Callable[[str | None, str, str], bool | None]
@@ -19,15 +23,32 @@ _CODED = frozenset(["code", "string", "uri", "Coding", "CodeableConcept", "Quant
 class Terminology:
     """Membership in value sets, and findings about coded elements."""
 
-    def __init__(self, member_of: MemberOf | None) -> None:
+    def __init__(self, member_of: MemberOf | None, value_sets: Lookup | None = None) -> None:
         self._member_of = member_of
+        self._value_sets = value_sets
+        self._within: set[str] = set()
 
     def has(self, system: str | None, code: str, value_set: str) -> bool | None:
         """Whether a code is in a value set; None when nobody knows."""
         found = built_in().member_of(system, code, value_set)
+        if found is None:
+            found = self._stated(system, code, value_set)
         if found is None and self._member_of is not None:
-            return self._member_of(system, code, value_set)
+            found = self._member_of(system, code, value_set)
         return found
+
+    def _stated(self, system: str | None, code: str, value_set: str) -> bool | None:
+        """What a ValueSet resource says, sets that include each other aside."""
+        if self._value_sets is None or value_set in self._within:
+            return None
+        resource = self._value_sets(value_set)
+        if resource is None:
+            return None
+        self._within.add(value_set)
+        try:
+            return contains(resource, system, code, self.has)
+        finally:
+            self._within.discard(value_set)
 
     def member(self, value: Any, value_set: str) -> bool | None:
         """memberOf() of FHIRPath: of a code, a Coding or a CodeableConcept."""
