@@ -105,8 +105,9 @@ class Tree:
 
     @property
     def root(self) -> Organisation | None:
-        """The first organisation that hangs below no other; None in an empty tree."""
-        return self._nodes[self._order[0]] if self._order else None
+        """The first organisation that hangs below no other, quarantine aside; None when there is none."""
+        tops = (self._nodes[key] for key in self._order if self._nodes[key].parent is None)
+        return next((top for top in tops if top.kind != "quarantine"), None)
 
     def covers_all(self, key: int) -> bool:
         """Whether its subtree is the whole tree."""

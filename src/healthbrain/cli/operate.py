@@ -10,10 +10,11 @@ import shutil
 import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import click
 import psycopg
+from psycopg import sql
 
 from healthbrain import __version__, access
 from healthbrain.cli.output import CLASH, DOWN, json_option, show
@@ -50,7 +51,8 @@ def init(organisation: str, code: str, division: str, password: str | None, as_j
     settings = load()
     settings.data.mkdir(parents=True, exist_ok=True)
     with database_for(settings) as dsn:
-        applied = apply_migrations(dsn)
+        # on a database that is in use older processes may still need what a post migration removes
+        applied = apply_migrations(dsn, post=pending_migrations(dsn).applied == 0)
         made = asyncio.run(_first_administrator(dsn, organisation, code, division, password or access.make_password()))
     result = {
         "data": str(settings.data),
@@ -140,25 +142,27 @@ def _running_state(settings: Settings) -> dict[str, Any] | None:
     return state
 
 
+_COUNTED = {"resources": "resource", "deliveries": "delivery", "persons": "person", "accounts": "account"}
+_ABOUT = 200_000  # rows from which on PostgreSQL's estimate is good enough
+
+
 async def _counts(dsn: str) -> dict[str, int]:
-    connection = await psycopg.AsyncConnection.connect(dsn)
-    async with connection:
-        counts = {}
-        for name, table in (
-            ("resources", "resource"),
-            ("deliveries", "delivery"),
-            ("persons", "person"),
-            ("accounts", "account"),
-        ):
-            found = await (await connection.execute("select to_regclass(%s)", (table,))).fetchone()
-            if found and found[0]:
-                row = await (
-                    await connection.execute(
-                        "select greatest(reltuples, 0)::bigint from pg_class where oid = %s::regclass", (table,)
-                    )
-                ).fetchone()
-                counts[name] = int(row[0]) if row else 0
-        return counts
+    counts = {}
+    async with await psycopg.AsyncConnection.connect(dsn) as connection:
+        for name, table in _COUNTED.items():
+            estimate = await _number(
+                connection, "select reltuples::bigint from pg_class where oid = to_regclass(%s)", table
+            )
+            if estimate is None:
+                continue  # no such table yet
+            exact = sql.SQL("select count(*) from {}").format(sql.Identifier(table))
+            counts[name] = estimate if estimate > _ABOUT else await _number(connection, exact) or 0
+    return counts
+
+
+async def _number(connection: psycopg.AsyncConnection, query: LiteralString | sql.Composed, *values: str) -> int | None:
+    row = await (await connection.execute(query, values)).fetchone()
+    return int(row[0]) if row else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ where {_WHERE}
     and (%(at)s::timestamptz is null or (d.received_at, d.id) < (%(at)s, %(id)s))
 order by d.received_at desc, d.id desc limit %(count)s"""  # noqa: S608 - constant pieces
 _ONE = f"select {_COLUMNS} from delivery d left join source s on s.key = d.source where d.id = %s"  # noqa: S608 - constant
+# Delays are of the daily flow: what was made more than three days before it came is history that is being loaded.
 _SUMMARY = f"""
 select d.source, coalesce(s.name, ''), s.organisation, (d.received_at at time zone 'Asia/Shanghai')::date as day, d.door,
     count(*), count(*) filter (where d.state = 'accepted'), count(*) filter (where d.state = 'partly'),
@@ -48,9 +49,9 @@ select d.source, coalesce(s.name, ''), s.organisation, (d.received_at at time zo
     count(*) filter (where d.state = 'failed'), count(*) filter (where d.state = 'held'),
     sum(d.written), sum(d.size)::bigint,
     percentile_cont(0.5) within group (order by extract(epoch from d.received_at - d.message_at))
-        filter (where d.message_at <= d.received_at),
+        filter (where d.message_at <= d.received_at and d.message_at > d.received_at - interval '3 days'),
     percentile_cont(0.95) within group (order by extract(epoch from d.received_at - d.message_at))
-        filter (where d.message_at <= d.received_at),
+        filter (where d.message_at <= d.received_at and d.message_at > d.received_at - interval '3 days'),
     max(d.received_at)
 from delivery d left join source s on s.key = d.source
 where {_WHERE}
@@ -60,14 +61,16 @@ select d.reason, d.state, count(*), count(distinct d.source), min(d.received_at)
 from delivery d left join source s on s.key = d.source
 where {_WHERE} and d.reason <> ''
 group by 1, 2 order by 3 desc, 1 limit %(count)s"""  # noqa: S608 - constant pieces
-# institutions of the register and the last upload of each that was taken in (HUB-EX-11)
+# medical institutions of the register (classes of WS 218 that treat patients) and the last upload of each that was
+# taken in (HUB-EX-11)
 _COVERAGE = """
 select o.key, o.code, o.name, max(d.received_at), count(d.id)
 from organisation o
 left join source s on s.organisation = o.key
 left join delivery d on d.source = s.key and d.state in ('accepted', 'partly', 'duplicate')
     and d.received_at >= %(since)s and d.received_at < %(until)s
-where o.kind = 'institution' and (%(organisations)s::int[] is null or o.key = any(%(organisations)s::int[]))
+where o.kind = 'institution' and (o.facility_class = '' or left(o.facility_class, 1) = any('{A,B,C,D,E,G,H}'))
+    and (%(organisations)s::int[] is null or o.key = any(%(organisations)s::int[]))
 group by 1, 2, 3 order by 4 nulls first, 2"""
 _LINES = """
 select line, part, issues from delivery_line where delivery = %s and line > %s order by line limit %s"""
@@ -124,7 +127,7 @@ class DeliveryPage:
 
 @dataclass(frozen=True, slots=True)
 class DaySummary:
-    """What one source sent through one door on one day. Delays are seconds from the sender's stamp to arrival."""
+    """What one source sent through one door on one day. Delays are seconds from the sender's stamp to arrival, of messages not older than three days."""
 
     source: int | None
     source_name: str

@@ -78,12 +78,16 @@ def peaks(days: Sequence[DaySummary], now: datetime) -> list[Peak]:
     today = now.astimezone(CHINA).date()
     refused: dict[int | None, dict[bool, int]] = {}
     names: dict[int | None, str] = {}
+    known = {day.source for day in days if day.day != today}  # nothing is unusual on a source's first day
     for day in days:
         counted = refused.setdefault(day.source, {True: 0, False: 0})
         counted[day.day == today] += day.refused + day.failed
         names[day.source] = day.source_name
     found = [Peak(source, names[source], counted[True], counted[False] / 7) for source, counted in refused.items()]
-    return sorted((p for p in found if p.today >= _PEAK and p.today > _TIMES * p.usual), key=lambda p: -p.today)
+    return sorted(
+        (p for p in found if p.source in known and p.today >= _PEAK and p.today > _TIMES * p.usual),
+        key=lambda p: -p.today,
+    )
 
 
 def _silent(visit: Visit, days: Sequence[DaySummary], linked: bool) -> list[Alert]:
