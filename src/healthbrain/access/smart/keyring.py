@@ -64,12 +64,8 @@ class KeyRing:
     def _rotate(self, at: datetime) -> None:
         parameters: Any = {"kid": secrets.token_urlsafe(9), "use": "sig", "alg": ALGORITHM}
         made = _Signing(RSAKey.generate_key(self._bits, parameters), at.astimezone(UTC))
-        # a key stops signing when the next one begins
-        kept = [
-            old
-            for old, end in zip(self._keys, [k.since for k in self._keys[1:]] + [at], strict=True)
-            if at - end < SHOWN
-        ]
+        ends = [*(later.since for later in self._keys[1:]), at]  # a key stops signing when the next one begins
+        kept = [old for old, end in zip(self._keys, ends, strict=False) if at - end < SHOWN]
         self._save([*kept, made])
         self._load()
 

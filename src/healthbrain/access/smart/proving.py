@@ -64,6 +64,8 @@ def claimed_name(form: Mapping[str, str], authorization: str) -> str:
     if form.get("client_id"):
         return form["client_id"]
     try:
+        if form.get("client_assertion"):
+            return _unproven_issuer(form["client_assertion"])
         return _basic(authorization)[0] if authorization else ""
     except OAuthRefusal:
         return ""
