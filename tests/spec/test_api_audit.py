@@ -121,15 +121,19 @@ async def test_the_log_tells_what_was_searched_but_not_for_whom(hb: World) -> No
     assert "code=14771-0" in event.detail
 
 
-async def test_a_change_whose_event_cannot_be_written_is_not_made(hb: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def refuse(*_: object) -> None:
-        raise psycopg.errors.DiskFull("no space")
-
-    monkeypatch.setattr(audit, "record", refuse)
-    answer = await hb.ask("PUT", "Observation/o-unaudited", "QPZS", json=observation("o-unaudited", "a-zs"))
+@pytest.mark.parametrize("type_", ["Observation", "Patient"], ids=["express lane", "ordinary way"])
+async def test_a_change_whose_event_cannot_be_written_is_not_made(hb: World, type_: str) -> None:
+    full = "create trigger no_space before insert on audit_event for each statement execute function audit_refuse()"
+    resource = observation("o-unaudited", "a-zs") if type_ == "Observation" else {**NEW, "id": "o-unaudited"}
+    async with hb.platform.pool.connection() as connection:
+        await connection.execute(full)
+    try:
+        answer = await hb.ask("PUT", f"{type_}/o-unaudited", "QPZS", json=resource)
+    finally:
+        async with hb.platform.pool.connection() as connection:
+            await connection.execute("drop trigger no_space on audit_event")
     assert answer.status_code >= 500
-    monkeypatch.undo()
-    assert (await hb.ask("GET", "Observation/o-unaudited", "QPZS")).status_code == 404
+    assert (await hb.ask("GET", f"{type_}/o-unaudited", "QPZS")).status_code == 404
 
 
 async def test_a_read_whose_event_cannot_be_kept_shows_nothing(hb: World, monkeypatch: pytest.MonkeyPatch) -> None:

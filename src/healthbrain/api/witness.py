@@ -31,15 +31,28 @@ class Witness:
             self._delivery = context.delivery
             self.seen = []
         self.seen += written
+        self._note(written)
+        if self._at_once:
+            await audit.record(connection, [event_of(self._call, audit.FINE)])
+            self._call.trace.written = True
+
+    def foresee(self, written: Written) -> Event:
+        """The event of a single write that is about to be made, to be written with it."""
+        self._note([written])
+        return event_of(self._call, audit.FINE)
+
+    def accept(self, written: Sequence[Written]) -> None:
+        """What was foreseen has come true, its event is written."""
+        self.seen = list(written)
+        self._call.trace.written = True
+
+    def _note(self, written: Sequence[Written]) -> None:
         trace = self._call.trace
         trace.patients.update(one.patient for one in written if one.patient is not None)
         if trace.type == "Bundle":
             trace.detail = counted(self.seen)
         elif len(written) == 1:
             trace.id = written[0].id
-        if self._at_once:
-            await audit.record(connection, [event_of(self._call, audit.FINE)])
-            trace.written = True
 
 
 def counted(written: Sequence[Written]) -> str:

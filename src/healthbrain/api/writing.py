@@ -23,7 +23,7 @@ from healthbrain.api.lending import ask, lend
 from healthbrain.api.platform import Platform
 from healthbrain.api.witness import Witness
 from healthbrain.errors import Forbidden, HealthBrainError, Incorrect, Malformed
-from healthbrain.exchange import Arrival, Interaction, Receipt
+from healthbrain.exchange import Arrival, Interaction, Receipt, Terms
 from healthbrain.fhir import dump, extract, parse
 from healthbrain.scope import Action, Principal, Scope
 from healthbrain.store import WriteContext, Written, patient_key
@@ -125,7 +125,13 @@ class Writing:
     @cached_property
     def _ledger(self) -> exchange.Ledger:
         """The doors' way into the store; made at the first change, when the pool is open."""
-        return exchange.Ledger(self._platform.pool, self._store, (*self._platform.observers, observe))
+        return exchange.Ledger(
+            self._platform.pool,
+            self._store,
+            self._platform.observers,
+            singles=self._platform.readers,
+            beside=[observe],
+        )
 
     async def _write(self, call: Call, interaction: Interaction, raw: bytes, scope: Scope) -> Answer:
         witness = Witness(call)
@@ -172,9 +178,13 @@ class Writing:
     ) -> Receipt:
         arrival = await self._arrival(call, raw, interaction)
         with changing(scope, witness):
-            receipt = await self._ledger.receive(arrival, at=call.at)
+            terms = Terms(scope, witness.foresee) if interaction else None
+            receipt = await self._ledger.receive(arrival, at=call.at, terms=terms)
         if receipt.error is not None:
+            call.trace.id = interaction.id if interaction else None
             raise at_home(receipt.error, interaction.type) if interaction else receipt.error
+        if receipt.written and not witness.seen:  # it took the express lane
+            witness.accept(receipt.written)
         if receipt.state == "duplicate":
             call.trace.written = False  # what the witness wrote, if it came to that, was rolled back
         return receipt

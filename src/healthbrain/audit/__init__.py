@@ -1,12 +1,12 @@
 """Who did what with whose data: append-only, chained, provable, searchable.
 
-`record` writes events in the caller's transaction (for changes), a `Recorder` notes them without waiting (for reads),
+`record` writes events in the caller's transaction (for changes; `sealed` for who does it in SQL), a `Recorder` notes them without waiting (for reads),
 `search` finds them, `verify` walks the chain, `as_fhir` shows one as AuditEvent.
 """
 
 from healthbrain.audit.anchors import heads
 from healthbrain.audit.anchors import load as load_anchor
-from healthbrain.audit.append import record
+from healthbrain.audit.append import record, sealed
 from healthbrain.audit.chain import Broken, Verification, verify
 from healthbrain.audit.events import FAILED, FINE, REFUSED, AuditAction, Event
 from healthbrain.audit.find import Query, Record, read, search
@@ -29,6 +29,7 @@ __all__ = [
     "load_anchor",
     "read",
     "record",
+    "sealed",
     "search",
     "verify",
 ]

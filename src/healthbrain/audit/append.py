@@ -20,6 +20,12 @@ async def record(connection: Connection, events: Sequence[Event]) -> None:
         await _send(connection, [line_of(clean_row(row_of(event))) for event in events], None)
 
 
+def sealed(events: Sequence[Event]) -> tuple[bytes, bytes]:
+    """What audit_append takes of these events: the digest of their content, and their rows as text."""
+    lines = [line_of(clean_row(row_of(event))) for event in events]
+    return content_digest(lines), b"[%b]" % b",".join(lines)
+
+
 async def append(connection: Connection, lines: Sequence[bytes], *, source: str) -> bool:
     """One batch of canonical rows; False when the segment `source` was appended before."""
     row = await (await _send(connection, lines, source)).fetchone()

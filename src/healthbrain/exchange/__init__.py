@@ -6,6 +6,7 @@ and `coverage` answer the arrivals page; `replay` tries again.
 """
 
 from healthbrain.exchange.bulk import Standing, receive_ndjson
+from healthbrain.exchange.express import Terms
 from healthbrain.exchange.hl7v2.mllp import MllpServer, serve_mllp
 from healthbrain.exchange.imports import Imported, files_of, import_paths
 from healthbrain.exchange.ledger import raw
@@ -44,6 +45,7 @@ __all__ = [
     "Receipt",
     "Source",
     "Standing",
+    "Terms",
     "Upload",
     "arrivals",
     "attempts",

@@ -31,6 +31,7 @@ from healthbrain.errors import (
     http_status,
 )
 from healthbrain.exchange import ledger
+from healthbrain.exchange.express import Express, Lost, Terms
 from healthbrain.exchange.fhir_door import write_fhir
 from healthbrain.exchange.hl7v2.ack import Verdict, acknowledge
 from healthbrain.exchange.hl7v2.charset import first_line
@@ -40,7 +41,7 @@ from healthbrain.exchange.hl7v2.message import Message, parse
 from healthbrain.exchange.hl7v2.translate import Translation, translate
 from healthbrain.exchange.sources import quarantine, source, source_for_mllp
 from healthbrain.exchange.values import Arrival, Receipt, Source, State
-from healthbrain.store import Observer, Store, WriteContext, Written
+from healthbrain.store import Observer, Store, WriteContext, Written, watched
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
@@ -93,16 +94,33 @@ class Ledger:
     """The doors' way into the store. One per process; connections come from its pool."""
 
     def __init__(
-        self, pool: Pool, store: Store, observers: Sequence[Observer] = (), *, unknown_sources: str = "accept"
+        self,
+        pool: Pool,
+        store: Store,
+        observers: Sequence[Observer] = (),
+        *,
+        unknown_sources: str = "accept",
+        singles: Pool | None = None,
+        beside: Sequence[Observer] = (),
     ) -> None:
+        """`singles` lends connections in autocommit: with them single writes take the express lane. Observers `beside` see
+        every write that does not; for one that does, what they would do is in its Terms.
+        """
         self.pool = pool
         self.store = store
-        self.observers = tuple(observers)
+        self.observers = (*observers, *beside)
+        self._watching = tuple(observers)
+        self._express = Express(singles) if singles else None
         self._accept_unknown = unknown_sources == "accept"
         self._sources: dict[object, tuple[float, Source | None]] = {}
 
-    async def receive(self, arrival: Arrival, *, at: datetime, again: Again | None = None) -> Receipt:
-        """Take in one arrival; never raises for what was sent or for a database that is down: the receipt says it."""
+    async def receive(
+        self, arrival: Arrival, *, at: datetime, again: Again | None = None, terms: Terms | None = None
+    ) -> Receipt:
+        """Take in one arrival; never raises for what was sent or for a database that is down: the receipt says it.
+
+        With `terms` a single FHIR write may take the express lane.
+        """
         if arrival.door == "hl7v2":
             return await self._hl7v2(arrival, at, again)
         owner = None
@@ -114,6 +132,8 @@ class Ledger:
             return await self._not_taken(arrival, None, error, at, again)
         except DOWN as error:
             return _lost(error)
+        if terms is not None and (receipt := await self._quickly(arrival, owner, terms, at)) is not None:
+            return receipt
         taken = owner
 
         async def write(connection: Connection, delivery: int) -> Outcome:
@@ -128,6 +148,18 @@ class Ledger:
     ) -> Receipt:
         """List an arrival that can't even be read (a broken frame); `size` is what it had been."""
         return await self._not_taken(arrival, None, error, at, None, size=size)
+
+    async def _quickly(self, arrival: Arrival, owner: Source, terms: Terms, at: datetime) -> Receipt | None:
+        """By the express lane; None when it is not for this one."""
+        wanted = arrival.interaction
+        if self._express is None or wanted is None or wanted.condition or wanted.if_none_exist or arrival.control_id:
+            return None
+        if watched(self._watching, wanted.type):
+            return None
+        try:
+            return await self._express.take_in(arrival, owner, terms, at)
+        except Lost as error:
+            return _lost(error)
 
     # -- HL7 v2
 
@@ -340,7 +372,10 @@ def _acknowledged(receipt: Receipt, message: Message | bytes, verdict: Verdict, 
 def _lost(error: Exception) -> Receipt:
     """Nothing could be written, not even that: the sender keeps the message."""
     _log.error("the ledger can't be written: %s", _described(error))
-    wrong = Unavailable("the database can't be reached or can't write; nothing was stored, send again")
+    stored = (
+        "perhaps it was stored, look or send it again" if isinstance(error, Lost) else "nothing was stored, send again"
+    )
+    wrong = Unavailable(f"the database can't be reached or can't write; {stored}")
     return Receipt(None, "failed", (Issue("error", "transient", "", wrong.message),), error=wrong)
 
 

@@ -21,7 +21,7 @@ from healthbrain.runtime.database import dsn_of
 from healthbrain.runtime.panel import fill_panel
 from healthbrain.scope import Action, Principal, Scope
 from healthbrain.settings import Settings
-from healthbrain.store import Observer, Store
+from healthbrain.store import Observer, Store, Watching
 
 _POOL_SIZE = 12
 _READERS = 8
@@ -34,7 +34,10 @@ class Platform:
         self.settings = settings
         self.dsn = dsn or dsn_of(settings)
         self.store = Store()
-        self.observers: tuple[Observer, ...] = (identity.link, fill_panel)
+        self.observers: tuple[Observer, ...] = (
+            Watching(frozenset({"Patient"}), identity.link),
+            Watching(frozenset({"EpisodeOfCare"}), fill_panel),
+        )
         self.audit = audit.Recorder(settings.data / "audit", name=f"{os.getpid()}")
         self._pool: Pool | None = None
         self._readers: Pool | None = None
@@ -49,7 +52,7 @@ class Platform:
 
     @property
     def readers(self) -> Pool:
-        """Connections for single statements that read; see `open_pool(reading=True)`."""
+        """Connections for single statements; see `open_pool(reading=True)`."""
         if self._readers is None:
             raise RuntimeError("the platform is not open; use `async with platform`")
         return self._readers

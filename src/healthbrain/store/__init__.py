@@ -9,27 +9,37 @@
 The only room that speaks SQL to the resource tables. Shape and reasons: docs/decisions/0003-store-shape.md, 0004.
 """
 
+from healthbrain.store.bodies import compress, decompress
 from healthbrain.store.bundles import LARGEST_BUNDLE, searchset
 from healthbrain.store.changes import START, Change, Position, changes, latest, prune
 from healthbrain.store.keys import patient_key
+from healthbrain.store.ready import READY_TYPES, Ready, make_ready, ready_columns
 from healthbrain.store.store import Store
-from healthbrain.store.values import Observer, Page, Stored, Write, WriteContext, Written
+from healthbrain.store.values import Observer, Page, Stored, Watching, Write, WriteContext, Written, watched
 
 __all__ = [
     "LARGEST_BUNDLE",
+    "READY_TYPES",
     "START",
     "Change",
     "Observer",
     "Page",
     "Position",
+    "Ready",
     "Store",
     "Stored",
+    "Watching",
     "Write",
     "WriteContext",
     "Written",
     "changes",
+    "compress",
+    "decompress",
     "latest",
+    "make_ready",
     "patient_key",
     "prune",
+    "ready_columns",
     "searchset",
+    "watched",
 ]

@@ -9,13 +9,18 @@ from typing import Any
 from healthbrain.store import arrays
 from healthbrain.store.drafts import Draft
 from healthbrain.store.rows import Rows
+from healthbrain.store.values import WriteContext
 
 _NOTHING = Rows()
 
 
-def version_columns(drafts: Sequence[Draft]) -> list[arrays.Array]:
+def version_columns(drafts: Sequence[Draft], contexts: Sequence[WriteContext]) -> list[arrays.Array]:
+    """One row a version: when, by whom and through which delivery it is written, then what it is."""
     rows = [d.rows if d.rows is not None and d.content is not None else _NOTHING for d in drafts]
     return [
+        arrays.instant([arrays.microseconds(c.at) for c in contexts]),
+        arrays.int4([c.owner for c in contexts]),
+        arrays.int8([c.delivery for c in contexts]),
         arrays.int8([d.current.rid if d.current else None for d in drafts]),
         arrays.uuid([d.key for d in drafts]),
         arrays.int2([d.index.number for d in drafts]),

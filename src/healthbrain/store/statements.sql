@@ -2,13 +2,13 @@
 
 -- Locks in key order, so that two bundles that touch the same resources never wait for each other in a circle.
 -- name: lock_current
-select key, rid, version, deleted, owner, patient, rtype, fhir_id, updated, body
+select key, rtype, fhir_id, rid, version, deleted, owner, patient, updated, body
 from resource where key = any(%s) order by key for no key update;
 
--- The function is in migrations/0003_write.pre.sql.
+-- The function is in migrations/0010_write_ready.pre.sql.
 -- name: write
-select resource_write_1(
-    %s, %s, %s,
+select resource_write_2(
+    %s, %s, %s, %s,
     %s, %s, %s, %s, %s, %s, %s,
     %s, %s, %s, %s, %s,
     %s, %s, %s, %s,

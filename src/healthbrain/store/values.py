@@ -61,6 +61,25 @@ Observer = Callable[[Connection, WriteContext, Sequence[Written]], Awaitable[Non
 
 
 @dataclass(frozen=True, slots=True)
+class Watching:
+    """An observer that is told only of some types; writes of others need not wait for it."""
+
+    types: frozenset[str]
+    observer: Observer
+
+    async def __call__(self, connection: Connection, context: WriteContext, written: Sequence[Written]) -> None:
+        """As an Observer."""
+        seen = [one for one in written if one.type in self.types]
+        if seen:
+            await self.observer(connection, context, seen)
+
+
+def watched(observers: Sequence[Observer], type: str) -> bool:
+    """Whether one of the observers wants to see writes of this type."""
+    return any(not isinstance(one, Watching) or type in one.types for one in observers)
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """One version of a resource as it is kept. `body` is its JSON, ready to send."""
 

@@ -8,6 +8,7 @@ once it is rolled back.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -40,8 +41,7 @@ async def write(
     places: Sequence[str] = (),
 ) -> list[Written]:
     """Write them all, in order. Raises Invalid with every issue found, or the first other error."""
-    at = context.at.replace(microsecond=context.at.microsecond // 1000 * 1000)
-    context = WriteContext(context.owner, at, context.delivery, context.author, context.scope)
+    context = to_the_millisecond(context)
     drafts = [draft_of(w, places[i] if places else "") for i, w in enumerate(writes)]
     check([d for d in drafts if d.write.kind in {"create", "update"}], validated)
     arrays.teach(connection)
@@ -58,6 +58,12 @@ async def write(
     return done
 
 
+def to_the_millisecond(context: WriteContext) -> WriteContext:
+    """The context with the time as precise as lastUpdated shows it."""
+    at = context.at.replace(microsecond=context.at.microsecond // 1000 * 1000)
+    return WriteContext(context.owner, at, context.delivery, context.author, context.scope)
+
+
 async def _write_wave(
     connection: Connection, wave: list[Draft], context: WriteContext, validated: bool
 ) -> list[Written]:
@@ -67,7 +73,7 @@ async def _write_wave(
         await _lock(connection, [d for d in pending if d.write.id or attempt], context)
         changing = []
         for draft in pending:
-            if (same := _decide(draft, context)) is not None:
+            if (same := decide(draft, context)) is not None:
                 results[id(draft)] = same
             else:
                 changing.append(draft)
@@ -75,7 +81,7 @@ async def _write_wave(
         pending = await _store(connection, changing, context)
         for draft in changing:
             if draft.rid:
-                results[id(draft)] = _written(draft, context)
+                results[id(draft)] = written_of(draft, context)
         if not pending:
             return [results[id(draft)] for draft in wave]
     raise Conflict(f"{pending[0].place}: somebody else writes the same resource all the time; try again")
@@ -87,14 +93,18 @@ async def _lock(connection: Connection, drafts: Sequence[Draft], context: WriteC
         return
     by_key = {draft.key: draft for draft in drafts}
     cursor = await connection.execute(SQL["lock_current"], [arrays.uuid(list(by_key))])
-    for key, rid, version, deleted, owner, patient, rtype, fhir_id, updated, body in await cursor.fetchall():
-        draft = by_key[key.bytes]
-        if fhir_id != draft.id or rtype != draft.index.number:
-            raise Conflict(f"{draft.place}: this id cannot be used here; choose another one")
-        if not writable(context.scope, owner, patient):
-            raise Forbidden(f"{draft.place} belongs to an organisation whose data this account may not change")
-        _check_grant(draft, context, patient, body)
-        draft.current = Current(rid, version, deleted, owner, patient, updated, body)
+    for key, rtype, fhir_id, *found in await cursor.fetchall():
+        meet(by_key[key.bytes], rtype, fhir_id, Current(*found), context)
+
+
+def meet(draft: Draft, rtype: int, fhir_id: str, current: Current, context: WriteContext) -> None:
+    """The draft meets what is there under its key. Raises when that is something else, or not theirs to change."""
+    if fhir_id != draft.id or rtype != draft.index.number:
+        raise Conflict(f"{draft.place}: this id cannot be used here; choose another one")
+    if not writable(context.scope, current.owner, current.patient):
+        raise Forbidden(f"{draft.place} belongs to an organisation whose data this account may not change")
+    _check_grant(draft, context, current.patient, current.body)
+    draft.current = current
 
 
 def _check_grant(draft: Draft, context: WriteContext, patient: int | None, body: bytes) -> None:
@@ -109,7 +119,7 @@ def _require(draft: Draft, context: WriteContext, patient: int | None, rows: Row
         raise Forbidden(f"{draft.place}: the application was not granted this")
 
 
-def _decide(draft: Draft, context: WriteContext) -> Written | None:
+def decide(draft: Draft, context: WriteContext) -> Written | None:
     """Set the draft's next version, or say that nothing changes."""
     wanted, current = draft.write, draft.current
     if wanted.if_match is not None and (current is None or not draft.exists or current.version != wanted.if_match):
@@ -160,7 +170,8 @@ def _unchanged(draft: Draft, context: WriteContext) -> Written:
     )
 
 
-def _written(draft: Draft, context: WriteContext) -> Written:
+def written_of(draft: Draft, context: WriteContext) -> Written:
+    """What the draft has become."""
     return Written(
         type=draft.write.type,
         id=draft.id,
@@ -180,11 +191,9 @@ async def _store(connection: Connection, drafts: Sequence[Draft], context: Write
     if not drafts:
         return []
     for draft in drafts:
-        if context.scope.rules is not None and draft.rows is not None and draft.content is not None:
-            _require(draft, context, draft.rows.patient, draft.rows)
-    _finish(drafts, context)
+        finish(draft, context)
     side = SideRows.of([draft.rows for draft in drafts])
-    parameters = [context.at, context.owner, context.delivery, *version_columns(drafts), *side.columns()]
+    parameters = [False, *version_columns(drafts, [context] * len(drafts)), *side.columns()]
     row = await (await connection.execute(SQL["write"], parameters)).fetchone()
     if row is None:
         raise Fault("the database wrote nothing and did not say why")
@@ -193,20 +202,21 @@ async def _store(connection: Connection, drafts: Sequence[Draft], context: Write
     return [draft for draft in drafts if not draft.rid]
 
 
-def _finish(drafts: Sequence[Draft], context: WriteContext) -> None:
-    """Set the server's meta and make the bodies."""
-    stamp = instant_text(context.at)
-    for draft in drafts:
-        if draft.content is None or draft.rows is None:
-            continue
-        content = draft.content
-        meta = {"versionId": str(draft.version), "lastUpdated": stamp, **content.get("meta", {})}
-        rest = {name: value for name, value in content.items() if name not in {"resourceType", "id", "meta"}}
-        draft.resource = {"resourceType": draft.write.type, "id": draft.id, "meta": meta, **rest}
-        draft.body = bodies.compress(dump(draft.resource))
-        draft.patient = draft.rows.patient
+def finish(draft: Draft, context: WriteContext) -> None:
+    """Set the server's meta and make the body. Raises Forbidden when it is not what an application was granted."""
+    if draft.content is None or draft.rows is None:
+        return
+    if context.scope.rules is not None:
+        _require(draft, context, draft.rows.patient, draft.rows)
+    content = draft.content
+    meta = {"versionId": str(draft.version), "lastUpdated": instant_text(context.at), **content.get("meta", {})}
+    rest = {name: value for name, value in content.items() if name not in {"resourceType", "id", "meta"}}
+    draft.resource = {"resourceType": draft.write.type, "id": draft.id, "meta": meta, **rest}
+    draft.body = bodies.compress(dump(draft.resource))
+    draft.patient = draft.rows.patient
 
 
+@functools.lru_cache(maxsize=64)  # of one bundle all have the same
 def instant_text(at: datetime) -> str:
     """An instant as lastUpdated shows it."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"

@@ -1,7 +1,8 @@
--- As resource_write_1, for versions that were made ready without a lock, each with its own time, owner and delivery:
--- either all of them are written as they were prepared, or serialization_failure is raised, because somebody else
--- created or changed one of the resources meanwhile; then whoever prepared them prepares them again.
+-- As resource_write_1, but every version has its own time, owner and delivery, so that what came separately can be written
+-- together; and a version may have been prepared without a lock: if somebody else has changed its resource meanwhile,
+-- serialization_failure is raised, and with `strict_` also if somebody else has created it.
 create function resource_write_2(
+    strict_ boolean,
     ats timestamptz[], owners int[], deliveries bigint[],
     rids bigint[], keys uuid[], rtypes smallint[], ids text[], versions int[], patients bigint[], codes bigint[],
     lows timestamptz[], highs timestamptz[], tokens_ text[], bodies bytea[], kinds text[],
@@ -10,7 +11,7 @@ create function resource_write_2(
     number_units bigint[], number_labels bigint[], number_codes bigint[],
     string_rows int[], string_params int[], string_values text[],
     concept_params int[], concept_tokens bigint[], concept_values text[])
-returns void language plpgsql set plan_cache_mode = force_generic_plan as $$
+returns bigint[] language plpgsql set plan_cache_mode = force_generic_plan as $$
 declare
     changed bigint[] := array_remove(rids, null);
     placed  bigint[] := rids;
@@ -50,24 +51,32 @@ begin
         on conflict (key) do nothing;
         get diagnostics done = row_count;
         if done < fresh then
-            raise exception 'a resource was created meanwhile' using errcode = 'serialization_failure';
+            if strict_ then
+                raise exception 'a resource was created meanwhile' using errcode = 'serialization_failure';
+            end if;
+            placed := array(select case when r.rid = u.rid then u.rid end
+                            from unnest(placed, keys) with ordinality as u(rid, key, place)
+                            join resource r on r.key = u.key order by u.place);
         end if;
     end if;
     if cardinality(date_rows) > 0 then
         insert into resource_date (rid, param, low, high)
         select placed[n.place], n.param, n.low, n.high
-        from unnest(date_rows, date_params, date_lows, date_highs) as n(place, param, low, high);
+        from unnest(date_rows, date_params, date_lows, date_highs) as n(place, param, low, high)
+        where placed[n.place] is not null;
     end if;
     if cardinality(number_rows) > 0 then
         insert into resource_number (rid, param, low, high, unit, label, code)
         select placed[n.place], n.param, n.low, n.high, n.unit, n.label, n.code
         from unnest(number_rows, number_params, number_lows, number_highs, number_units, number_labels, number_codes)
-            as n(place, param, low, high, unit, label, code);
+            as n(place, param, low, high, unit, label, code)
+        where placed[n.place] is not null;
     end if;
     if cardinality(string_rows) > 0 then
         insert into resource_string (rid, param, value)
         select placed[n.place], n.param, n.value
-        from unnest(string_rows, string_params, string_values) as n(place, param, value);
+        from unnest(string_rows, string_params, string_values) as n(place, param, value)
+        where placed[n.place] is not null;
     end if;
     if cardinality(concept_params) > 0 then
         insert into concept_text (param, token, value)
@@ -79,5 +88,7 @@ begin
     select placed[n.place], n.version, n.owner, n.patient, n.delivery, n.at, n.kind::"char"
     from unnest(ats, owners, deliveries, versions, patients, kinds) with ordinality
         as n(at, owner, delivery, version, patient, kind, place)
+    where placed[n.place] is not null
     order by n.place;
+    return placed;
 end $$;

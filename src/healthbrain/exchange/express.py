@@ -1,0 +1,226 @@
+"""The express lane: single FHIR writes that nothing stands against, many of them in one call of the database.
+
+A write is made ready outside any transaction, then waits for the next departure: while one call is under way the
+writes that arrive meanwhile gather and go together. A call holds each write's resource, ledger row and audit event, all or
+nothing. Whatever is out of the ordinary (a collision, a refusal, a type that somebody watches, an idempotency key) is
+left to the ordinary way, one transaction each, which knows every case; so one write never spoils another.
+
+A call that broke off with its connection is sent again under the same delivery numbers: had it been committed after
+all, the numbers are taken, and that is how we know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import orjson
+import psycopg
+from psycopg_pool import PoolClosed, PoolTimeout
+
+from healthbrain import audit
+from healthbrain.audit import Event
+from healthbrain.database import Pool, Statement
+from healthbrain.errors import HealthBrainError
+from healthbrain.exchange import ledger
+from healthbrain.exchange.plausible import future_facts
+from healthbrain.exchange.values import Arrival, Receipt, Source
+from healthbrain.fhir import parse
+from healthbrain.scope import Scope
+from healthbrain.store import READY_TYPES, Ready, Write, WriteContext, Written, arrays, make_ready, ready_columns
+
+_MOST = 64  # writes in one call
+_CALLS = 2  # under way at a time
+_WAIT = 5.0  # seconds for a connection
+_ATTEMPTS = 16  # more than a pool has connections: after a restart of the database each of them may be broken
+_ENDING = (psycopg.errors.AdminShutdown, psycopg.errors.CrashShutdown, psycopg.errors.CannotConnectNow)
+_LARGEST = 64 * 1024  # bytes; a larger resource holds up those that travel with it
+_NUMBERS = Statement("select nextval('delivery_id_seq') from generate_series(1, 256)", [])
+_A = arrays
+_OWN_TYPES = (
+    *(kind.oid for kind in (_A.Int8, _A.Int4, _A.Instant, _A.Instant, _A.Text, _A.Bytes, _A.Int8, _A.Text, _A.Bytes)),
+    17,  # bytea
+    25,  # text
+)
+_TAKE_IN = Statement(
+    f"select take_in_1({', '.join(f'${n + 1}' for n in range(len(_OWN_TYPES) + len(READY_TYPES)))})",
+    (*_OWN_TYPES, *READY_TYPES),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What whoever brings a write says about it: how far it may reach, and the audit event that belongs to it."""
+
+    scope: Scope
+    event: Callable[[Written], Event]
+
+
+@dataclass(frozen=True, slots=True)
+class _Passenger:
+    arrival: Arrival
+    source: Source
+    ready: Ready
+    terms: Terms
+    at: datetime
+    begun: float
+    done: asyncio.Future[bool]
+
+    @property
+    def number(self) -> int:
+        return self.ready.context.delivery or 0
+
+    @property
+    def settled(self) -> datetime:
+        """Now, by the clock that said when it arrived."""
+        return self.at + timedelta(seconds=time.monotonic() - self.begun)
+
+
+class Lost(Exception):
+    """The database went away and it is not known whether it had committed."""
+
+
+class Express:
+    """The express lane of one process. `pool` lends connections in autocommit."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._waiting: list[_Passenger] = []
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._numbers: list[int] = []
+
+    async def take_in(self, arrival: Arrival, source: Source, terms: Terms, at: datetime) -> Receipt | None:
+        """Take in one create or update; None when it has to go the ordinary way (nothing was written). Raises Lost."""
+        begun = time.monotonic()
+        try:
+            ready = await self._prepare(arrival, source, terms, at)
+        except (HealthBrainError, psycopg.Error, PoolTimeout, PoolClosed):
+            return None  # the ordinary way says what is wrong, and lists it
+        if ready is None:
+            return None
+        passenger = _Passenger(arrival, source, ready, terms, at, begun, asyncio.get_running_loop().create_future())
+        self._waiting.append(passenger)
+        if len(self._under_way) < _CALLS:
+            task = asyncio.create_task(self._drive(), name="express lane")
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+        if not await passenger.done:
+            return None
+        written = ready.written
+        return Receipt(passenger.number, "accepted", (), written.resource, (written,))
+
+    async def _prepare(self, arrival: Arrival, source: Source, terms: Terms, at: datetime) -> Ready | None:
+        wanted = arrival.interaction
+        if wanted is None or wanted.method == "DELETE" or len(arrival.raw) > _LARGEST:
+            return None
+        if not self._numbers:
+            self._numbers += await self._more_numbers()
+        context = WriteContext(source.organisation, at, self._numbers.pop(), arrival.author, terms.scope)
+        resource = parse(arrival.raw)
+        if future_facts(resource, at):
+            return None
+        if wanted.method == "POST":
+            resource.pop("id", None)
+            return await make_ready(None, Write("create", wanted.type, None, resource), context)
+        write = Write("update", wanted.type, wanted.id, resource, wanted.if_match)
+        connection = await self._pool.getconn(_WAIT)
+        try:
+            return await make_ready(connection, write, context)
+        finally:
+            await self._pool.putconn(connection)
+
+    async def _more_numbers(self) -> list[int]:
+        connection = await self._pool.getconn(_WAIT)
+        try:
+            return [int.from_bytes(row[0] or b"", "big") for row in await _NUMBERS(connection, [])]
+        finally:
+            await self._pool.putconn(connection)
+
+    async def _drive(self) -> None:
+        while self._waiting:
+            group = self._depart()
+            try:
+                done = await self._carry(group)
+            except BaseException as error:
+                for one in group:
+                    if not one.done.done():
+                        one.done.set_exception(Lost(type(error).__name__))
+                if not isinstance(error, Exception):
+                    raise
+            else:
+                for one in group:
+                    if not one.done.done():
+                        one.done.set_result(done)
+
+    def _depart(self) -> list[_Passenger]:
+        """Those who go now: the longest waiting, no resource twice."""
+        group: dict[bytes, _Passenger] = {}
+        stay: list[_Passenger] = []
+        for one in self._waiting:
+            if len(group) < _MOST and one.ready.key not in group:
+                group[one.ready.key] = one
+            else:
+                stay.append(one)
+        self._waiting = stay
+        return [group[key] for key in sorted(group)]
+
+    async def _carry(self, group: Sequence[_Passenger]) -> bool:
+        """One call; False when it was refused as a whole. Raises what leaves it open whether it was committed."""
+        try:
+            parameters = _parameters(group)
+        except Exception:  # alone the one that cannot be sent says why
+            return False
+        sent = False
+        for attempt in range(_ATTEMPTS):
+            try:
+                connection = await self._pool.getconn(_WAIT)
+            except (PoolTimeout, PoolClosed):
+                if sent:
+                    raise
+                return False
+            try:
+                sent = True
+                rids = _bigints((await _TAKE_IN(connection, parameters))[0][0] or b"")
+            except psycopg.OperationalError as error:
+                if not (connection.broken or isinstance(error, _ENDING)):
+                    return False  # refused with a reason of its own, as a deadlock or a full disk: nothing was written
+                if attempt + 1 == _ATTEMPTS:
+                    raise
+            except psycopg.errors.UniqueViolation as taken:
+                return attempt > 0 and taken.diag.constraint_name == "delivery_pkey"
+            except psycopg.Error:
+                return False
+            else:
+                for one, rid in zip(group, rids, strict=True):
+                    one.ready.draft.rid = rid
+                return True
+            finally:
+                await self._pool.putconn(connection)
+        return False
+
+
+def _parameters(group: Sequence[_Passenger]) -> list[bytes | None]:
+    moments = arrays.microseconds
+    content, rows = audit.sealed([one.terms.event(one.ready.written) for one in group])
+    return [
+        arrays.int8([one.number for one in group]),
+        arrays.int4([one.source.key for one in group]),
+        arrays.instant([moments(one.arrival.received_at) for one in group]),
+        arrays.instant([moments(one.settled) for one in group]),
+        arrays.text([one.arrival.message_type[:60] for one in group]),
+        arrays.bytea([ledger.digest(one.arrival.raw) for one in group]),
+        arrays.int8([len(one.arrival.raw) for one in group]),
+        arrays.text([orjson.dumps(one.arrival.interaction).decode() for one in group]),
+        arrays.bytea([ledger.pack(one.arrival.raw) for one in group]),
+        content,
+        rows,
+        *ready_columns([one.ready for one in group]),
+    ]
+
+
+def _bigints(array: bytes) -> list[int]:
+    """A bigint[] without nulls as PostgreSQL sends it."""
+    return [int.from_bytes(array[n : n + 8], "big", signed=True) for n in range(24, len(array), 12)]
