@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
+from psycopg.conninfo import make_conninfo
 from starlette.applications import Starlette
 
 from healthbrain import access, audit, exchange, identity
@@ -69,6 +72,20 @@ async def world(dsn: str, folder: Path, **settings: Any) -> AsyncIterator[World]
             made = World(platform, client)
             await _organisations(made)
             yield made
+
+
+@asynccontextmanager
+async def own_world(postgres: str, template: str, folder: Path, **settings: Any) -> AsyncIterator[World]:
+    """A world in a database of its own, for all tests of a module."""
+    name = f"hb_world_{uuid.uuid4().hex[:10]}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f'create database "{name}" template "{template}"')
+    try:
+        async with world(make_conninfo(postgres, dbname=name), folder, **settings) as made:
+            yield made
+    finally:
+        with psycopg.connect(postgres, autocommit=True) as connection:
+            connection.execute(f'drop database "{name}" with (force)')
 
 
 async def _organisations(world: World) -> None:

@@ -55,7 +55,7 @@ async def hb(postgres: str, template: str, tmp_path_factory: pytest.TempPathFact
         ("Patient", b'{"resourceType":"Patient","birthDate":"1950-13-45"}', {}, 422, "Patient.birthDate"),
         ("Patient", b'{"resourceType":"Patient","name":[{"text":"a"},{"given":"x"}]}', {}, 422, "Patient.name[1].given"),
         ("Observation", b'{"resourceType":"Observation","code":{}}', {}, 422, "Observation.status"),
-        ("Patient", b"<Patient/>", {"content-type": "application/fhir+xml"}, 415, "fhir+json"),
+        ("Patient", b"<Patient/>", {"content-type": "text/turtle"}, 415, "fhir+json"),
         ("Patient", b"{}", {"content-type": "text/plain"}, 415, "fhir+json"),
         ("Patient", b"{}", {"content-type": "application/fhir+json; charset=gbk"}, 415, "UTF-8"),
         ("Patient", b"{}", {"content-encoding": "br"}, 400, "content-encoding"),

@@ -9,25 +9,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from healthbrain.api import media
 from healthbrain.api.call import Call, Send
+from healthbrain.api.media import NotAcceptable, UnsupportedMedia
 from healthbrain.errors import HealthBrainError, Incorrect, http_status, operation_outcome
 from healthbrain.fhir import dump
 
-CONTENT_TYPE = b"application/fhir+json; charset=utf-8"
 _DAYS = (b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun")
 _MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
 _GZIP_FROM = 32 * 1024  # bytes; below that packing costs more than it saves on a fast line
-_JSON = ("json", "*/*", "application/*", "text/html")
-_FORMATS = frozenset({"json", "application/json", "application/fhir+json", "text/json", "application/fhir json"})
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
-
-
-class NotAcceptable(Incorrect):
-    """The answer cannot be given in the format that was asked for."""
-
-
-class UnsupportedMedia(Incorrect):
-    """The body is in a format that is not read here."""
 
 
 class MethodNotAllowed(Incorrect):
@@ -40,11 +31,12 @@ class MethodNotAllowed(Incorrect):
 
 @dataclass(slots=True)
 class Answer:
-    """An HTTP answer. `body` is FHIR JSON; None for none at all."""
+    """An HTTP answer. `body` is FHIR JSON (None for none at all), or something else whose `kind` is then given."""
 
     status: int = 200
     body: bytes | None = None
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    kind: bytes = field(default=b"", kw_only=True)
 
 
 def of_version(status: int, body: bytes | None, version: int, updated: datetime, location: str = "") -> Answer:
@@ -89,34 +81,29 @@ def of_error(error: HealthBrainError) -> Answer:
     return Answer(status, dump(outcome), headers)
 
 
-def check_format(call: Call) -> None:
-    """Raises NotAcceptable unless FHIR JSON will do. `_format` counts more than Accept."""
-    wanted = call.param("_format")
-    if wanted:
-        if wanted.partition(";")[0].strip().lower() not in _FORMATS:
-            raise NotAcceptable("answers are FHIR JSON only; leave _format out or set _format=json")
-        return
-    accept = call.header(b"accept").lower()
-    if accept and not any(kind in accept for kind in _JSON):
-        raise NotAcceptable("answers are application/fhir+json only; set Accept accordingly")
-
-
 async def send(answer: Answer, call: Call, send_message: Send) -> None:
-    """Send it: without body for HEAD, indented for _pretty, packed for clients that unpack."""
+    """Send it: in JSON or XML, without body for HEAD, indented for _pretty, packed for clients that unpack."""
     headers = [*answer.headers, (b"x-request-id", call.request_id.encode()), (b"cache-control", b"no-store")]
     body = answer.body or b""
     if body:
-        headers.append((b"content-type", CONTENT_TYPE))
-        if _wants_pretty(call):
-            body = pretty(body)
+        body, kind = (body, answer.kind) if answer.kind else await _written(body, call)
+        headers.append((b"content-type", kind))
         if len(body) >= _GZIP_FROM and b"gzip" in call.headers.get(b"accept-encoding", b""):
             body = gzip.compress(body, 1)
             headers.append((b"content-encoding", b"gzip"))
-        headers.append((b"vary", b"accept-encoding, authorization"))
+        headers.append((b"vary", b"accept, accept-encoding, authorization"))
     if answer.status not in (204, 304):
         headers.append((b"content-length", b"%d" % len(body)))
     await send_message({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send_message({"type": "http.response.body", "body": b"" if call.method == "HEAD" else body})
+
+
+async def _written(body: bytes, call: Call) -> tuple[bytes, bytes]:
+    """FHIR JSON as the client wants to read it, and what that is called."""
+    indented = _wants_pretty(call)
+    if media.likely_format(call) == "xml":
+        return await media.as_xml(body, indented=indented), media.XML_TYPE
+    return (pretty(body) if indented else body), media.JSON_TYPE
 
 
 def _wants_pretty(call: Call) -> bool:

@@ -17,8 +17,8 @@ import psycopg
 
 from healthbrain import audit, identity
 from healthbrain.access import Gate, csrf_holds
-from healthbrain.api import capability, lending
-from healthbrain.api.answer import Answer, MethodNotAllowed, check_format, of_error, send
+from healthbrain.api import capability, lending, media
+from healthbrain.api.answer import Answer, MethodNotAllowed, of_error, send
 from healthbrain.api.audits import Audits
 from healthbrain.api.bulk import Bulk
 from healthbrain.api.call import Call, Receive, Scope, Send
@@ -101,7 +101,7 @@ class Fhir:
             raise Unavailable(text, issues=[Issue("error", "timeout", "", text)]) from None
 
     async def _answer(self, call: Call) -> Answer:
-        check_format(call)
+        media.wanted_format(call)
         if call.segments != ["metadata"]:
             await self._authenticate(call)
         return await self._route(call)()
@@ -148,6 +148,7 @@ class Fhir:
                         "GET": lambda: reading.search(call, type_),
                         "POST": lambda: writing.create(call, type_),
                         "PUT": lambda: writing.update_matching(call, type_),
+                        "PATCH": lambda: writing.patch_matching(call, type_),
                         "DELETE": lambda: writing.delete_matching(call, type_),
                     },
                 )
@@ -172,6 +173,7 @@ class Fhir:
                     {
                         "GET": lambda: reading.read(call, type_, id_),
                         "PUT": lambda: writing.update(call, type_, id_),
+                        "PATCH": lambda: writing.patch(call, type_, id_),
                         "DELETE": lambda: writing.delete(call, type_, id_),
                     },
                 )

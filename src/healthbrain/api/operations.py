@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any, cast, get_args
 
 from healthbrain.access import Gate
+from healthbrain.api import media
 from healthbrain.api.answer import Answer
 from healthbrain.api.call import Call
 from healthbrain.api.lending import ask
 from healthbrain.api.platform import Platform
 from healthbrain.errors import Forbidden, Incorrect, Invalid, Issue, NotFound
-from healthbrain.fhir import dump, parse, reference
+from healthbrain.exchange import read_fhir
+from healthbrain.fhir import dump, reference
 from healthbrain.fhir.profile import Mode, as_operation_outcome, validate_resource
 from healthbrain.scope import EVERYTHING
 
@@ -39,7 +41,9 @@ class Operations:
         """POST /Type/$validate, /Type/id/$validate: always 200 with an OperationOutcome when the body can be read"""
         call.trace.interaction, call.trace.action, call.trace.type = "operation", "E", type_
         call.trace.detail, call.trace.id = "$validate", id_
-        asked = _asked(call, await call.body())
+        raw = await call.body()
+        media.check_resource_type(call)
+        asked = _asked(call, await read_fhir(raw) if raw.strip() else None)
         if asked.mode == "delete":
             return await self._deletion(call, type_, id_)
         resource = asked.resource
@@ -140,9 +144,8 @@ class _Shelf:
         self.held[kind, key] = resource
 
 
-def _asked(call: Call, raw: bytes) -> _Asked:
+def _asked(call: Call, body: Resource | None) -> _Asked:
     """The resource, mode and profiles from the body and the query."""
-    body = parse(raw) if raw.strip() else None
     profiles = [value for key, value in call.params if key == "profile"]
     mode: Any = call.param("mode") or None
     resource = body

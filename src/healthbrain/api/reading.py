@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 
 from healthbrain.access import Gate
 from healthbrain.api import bundles
-from healthbrain.api.answer import Answer, UnsupportedMedia, of_version
+from healthbrain.api.answer import Answer, of_version
 from healthbrain.api.call import Call, decode_params
 from healthbrain.api.lending import ask
+from healthbrain.api.media import UnsupportedMedia
 from healthbrain.api.platform import Platform
 from healthbrain.api.queries import described
 from healthbrain.errors import Forbidden, Incorrect, NotFound

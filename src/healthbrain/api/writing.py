@@ -16,7 +16,8 @@ import orjson
 
 from healthbrain import exchange
 from healthbrain.access import Gate, permitted
-from healthbrain.api.answer import Answer, UnsupportedMedia, of_version, outcome
+from healthbrain.api import media
+from healthbrain.api.answer import Answer, of_version, outcome
 from healthbrain.api.call import Call
 from healthbrain.api.current import ScopedStore, changing, observe
 from healthbrain.api.lending import ask, lend
@@ -28,8 +29,6 @@ from healthbrain.fhir import dump, extract, parse
 from healthbrain.scope import Action, Principal, Scope
 from healthbrain.store import WriteContext, Written, patient_key
 
-_JSON = frozenset({"", "application/fhir+json", "application/json", "text/json", "application/json+fhir"})
-_LARGE = 256 * 1024  # bytes; a larger body is read in a thread
 _ACTIONS: dict[str, Action] = {
     "POST": "write",
     "PUT": "write",
@@ -72,6 +71,22 @@ class Writing:
         interaction = Interaction("PUT", type_, if_match=call.if_match(), condition=self._condition(call))
         return await self._write(call, interaction, await self._resource(call), scope)
 
+    async def patch(self, call: Call, type_: str, id_: str) -> Answer:
+        """PATCH /Type/id with a JSON Patch or FHIRPath Patch; with If-Match only of the version the client has seen"""
+        call.trace.interaction, call.trace.action, call.trace.id = "patch", "U", id_
+        scope = await self._scope(call, "write", type_)
+        media.check_patch_type(call)
+        interaction = Interaction("PATCH", type_, id_, if_match=call.if_match())
+        return await self._write(call, interaction, await call.body(), scope)
+
+    async def patch_matching(self, call: Call, type_: str) -> Answer:
+        """PATCH /Type?query"""
+        call.trace.interaction, call.trace.action = "patch", "U"
+        scope = await self._scope(call, "write", type_)
+        media.check_patch_type(call)
+        interaction = Interaction("PATCH", type_, if_match=call.if_match(), condition=self._condition(call))
+        return await self._write(call, interaction, await call.body(), scope)
+
     async def delete(self, call: Call, type_: str, id_: str) -> Answer:
         """DELETE /Type/id"""
         call.trace.interaction, call.trace.action, call.trace.id = "delete", "D", id_
@@ -87,7 +102,7 @@ class Writing:
     async def bundle(self, call: Call) -> Answer:
         """POST / with a transaction or a batch"""
         call.trace.interaction, call.trace.action, call.trace.type = "transaction", "E", "Bundle"
-        self._check_content_type(call)
+        media.check_resource_type(call)
         raw = await call.body()
         try:
             sent = await _glance(raw)
@@ -238,7 +253,7 @@ class Writing:
         return min(scopes, key=_breadth, default=Scope((), ()))
 
     async def _resource(self, call: Call) -> bytes:
-        self._check_content_type(call)
+        media.check_resource_type(call)
         return await call.body()
 
     def _condition(self, call: Call) -> str:
@@ -246,13 +261,6 @@ class Writing:
         if not query:
             raise Incorrect("without an id this needs a search query that says which resource is meant")
         return query
-
-    def _check_content_type(self, call: Call) -> None:
-        kind, _, rest = call.header(b"content-type").partition(";")
-        if kind.strip().lower() not in _JSON:
-            raise UnsupportedMedia("bodies are read as application/fhir+json")
-        if "charset" in rest.lower() and "utf-8" not in rest.lower():
-            raise UnsupportedMedia("FHIR JSON is UTF-8; convert the body")
 
 
 def _again(receipt: Receipt) -> Answer:
@@ -266,8 +274,10 @@ async def _glance(raw: bytes) -> dict[str, Any]:
 
     Raises Malformed when it is not readable.
     """
+    if exchange.begins(raw) == b"<":
+        return await exchange.read_fhir(raw)
     try:
-        sent = await asyncio.to_thread(orjson.loads, raw) if len(raw) > _LARGE else orjson.loads(raw)
+        sent = await asyncio.to_thread(orjson.loads, raw) if len(raw) > media.LARGE else orjson.loads(raw)
     except orjson.JSONDecodeError:
         return parse(raw)
     return sent if isinstance(sent, dict) else {}

@@ -7,6 +7,7 @@ and `coverage` answer the arrivals page; `replay` tries again.
 
 from healthbrain.exchange.bulk import Standing, receive_ndjson
 from healthbrain.exchange.express import Terms
+from healthbrain.exchange.fhir_door import begins, read_fhir
 from healthbrain.exchange.hl7v2.mllp import MllpServer, serve_mllp
 from healthbrain.exchange.imports import Imported, files_of, import_paths
 from healthbrain.exchange.ledger import raw
@@ -49,6 +50,7 @@ __all__ = [
     "Upload",
     "arrivals",
     "attempts",
+    "begins",
     "coverage",
     "delivery",
     "files_of",
@@ -56,6 +58,7 @@ __all__ = [
     "mllp_handler",
     "put_source",
     "raw",
+    "read_fhir",
     "reasons",
     "receive",
     "receive_ndjson",

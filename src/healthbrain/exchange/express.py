@@ -114,7 +114,7 @@ class Express:
 
     async def _prepare(self, arrival: Arrival, source: Source, terms: Terms, at: datetime) -> Ready | None:
         wanted = arrival.interaction
-        if wanted is None or wanted.method == "DELETE" or len(arrival.raw) > _LARGEST:
+        if wanted is None or wanted.method not in {"POST", "PUT"} or len(arrival.raw) > _LARGEST:
             return None
         if not self._numbers:
             self._numbers += await self._more_numbers()

@@ -1,8 +1,12 @@
-"""The FHIR door: a transaction or batch Bundle, or one REST write, as it came."""
+"""The FHIR door: a transaction or batch Bundle, or one REST write, as it came: JSON, XML, or a patch.
+
+What something is written in is seen from its first character, so that a delivery can be replayed from its bytes alone.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -12,9 +16,12 @@ from healthbrain.errors import Incorrect, Invalid, Issue, operation_outcome
 from healthbrain.exchange.plausible import future_facts
 from healthbrain.exchange.values import Arrival, Interaction
 from healthbrain.fhir import parse
-from healthbrain.store import Observer, Store, Write, WriteContext
+from healthbrain.fhir.xml import from_xml
+from healthbrain.store import Observer, Store, Write, WriteContext, Written, json_patch
 
 _LARGE = 256 * 1024
+_SPACE = b" \t\r\n"
+_BOM = b"\xef\xbb\xbf"
 
 
 async def write_fhir(
@@ -22,7 +29,9 @@ async def write_fhir(
 ) -> dict[str, Any]:
     """Write it in the caller's transaction; returns the fields of an Outcome."""
     wanted = arrival.interaction
-    body = await _read(arrival.raw) if not wanted or wanted.method != "DELETE" else {}
+    if wanted is not None and wanted.method == "PATCH":
+        return await _write_patch(connection, store, wanted, arrival.raw, context, observers)
+    body = await read_fhir(arrival.raw) if not wanted or wanted.method != "DELETE" else {}
     if wanted is None:
         if body.get("resourceType") != "Bundle":
             raise Incorrect("only a Bundle can be posted to the base; post a resource to its type, as in /fhir/Patient")
@@ -40,8 +49,35 @@ async def write_fhir(
     return {"written": (done,), "response": done.resource, "entries": 1, "changed": int(done.changed)}
 
 
-async def _read(raw: bytes) -> dict[str, Any]:
-    return await asyncio.to_thread(parse, raw) if len(raw) > _LARGE else parse(raw)
+async def read_fhir(raw: bytes) -> dict[str, Any]:
+    """A resource in JSON or XML."""
+    read = from_xml if begins(raw) == b"<" else parse
+    return await asyncio.to_thread(read, raw) if len(raw) > _LARGE else read(raw)
+
+
+def begins(raw: bytes) -> bytes:
+    """The first character of a text."""
+    return raw[:64].removeprefix(_BOM).lstrip(_SPACE)[:1]
+
+
+async def _write_patch(
+    connection: Connection,
+    store: Store,
+    wanted: Interaction,
+    raw: bytes,
+    context: WriteContext,
+    observers: Sequence[Observer],
+) -> dict[str, Any]:
+    """A patch is a transaction of one entry, as the standard writes patches in bundles."""
+    if begins(raw) == b"[":
+        json_patch(raw)  # what is wrong with it is said before it travels as base64
+        data = base64.b64encode(raw).decode()
+        patch = {"resourceType": "Binary", "contentType": "application/json-patch+json", "data": data}
+    else:
+        patch = await read_fhir(raw)
+        if patch.get("resourceType") != "Parameters":
+            raise Incorrect("a patch is a JSON Patch or the Parameters of a FHIRPath Patch")
+    return await write_bundle(connection, store, _conditional(wanted, patch), context, observers, single=True)
 
 
 async def write_bundle(
@@ -55,6 +91,8 @@ async def write_bundle(
 ) -> dict[str, Any]:
     """Process a Bundle; returns the fields of an Outcome. `single`: its only entry's answer is the response."""
     asked = bundle.get("entry", [])
+    if _patches(asked):  # what a patch makes of a resource is known only when it is written
+        observers = (*observers, _plausible)
     wrong = _implausible(asked, context.at)
     if wrong and bundle.get("type") != "batch":
         found = [issue for n in sorted(wrong) for issue in wrong[n]]
@@ -96,14 +134,28 @@ def _implausible(entries: Any, at: datetime) -> dict[int, list[Issue]]:
     return found
 
 
+def _patches(entries: Any) -> bool:
+    requests = (
+        [entry.get("request") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    )
+    return any(isinstance(request, dict) and request.get("method") == "PATCH" for request in requests)
+
+
+async def _plausible(_: Connection, context: WriteContext, written: Sequence[Written]) -> None:
+    for one in written:
+        if one.changed and one.resource is not None and (wrong := future_facts(one.resource, context.at)):
+            raise Invalid(f"{wrong[0].expression}: {wrong[0].text}", issues=wrong)
+
+
 def _refusal(issues: list[Issue]) -> dict[str, Any]:
     outcome = operation_outcome(Invalid(issues[0].text, issues=issues))
     return {"response": {"status": "422 Unprocessable Entity", "outcome": outcome}}
 
 
 def _conditional(wanted: Interaction, body: Mapping[str, Any]) -> dict[str, Any]:
-    """A conditional write is a transaction of one entry."""
-    url = f"{wanted.type}?{wanted.condition}" if wanted.condition else wanted.type
+    """A conditional write, or a patch, is a transaction of one entry."""
+    name = f"{wanted.type}/{wanted.id}" if wanted.id else wanted.type
+    url = f"{wanted.type}?{wanted.condition}" if wanted.condition else name
     request: dict[str, Any] = {"method": wanted.method, "url": url}
     if wanted.if_none_exist:
         request["ifNoneExist"] = wanted.if_none_exist

@@ -50,12 +50,12 @@ class Source:
 class Interaction:
     """One FHIR REST write. Without it a FHIR arrival is a Bundle posted to the base."""
 
-    method: Literal["POST", "PUT", "DELETE"]
+    method: Literal["POST", "PUT", "PATCH", "DELETE"]
     type: str
     id: str | None = None
     if_match: int | None = None
     if_none_exist: str = ""  # search query of a conditional create
-    condition: str = ""  # search query of a conditional update or delete
+    condition: str = ""  # search query of a conditional update, patch or delete
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from healthbrain.store.bodies import compress, decompress
 from healthbrain.store.bundles import LARGEST_BUNDLE, searchset
 from healthbrain.store.changes import START, Change, Position, changes, latest, prune
 from healthbrain.store.keys import patient_key
+from healthbrain.store.patching import json_patch
 from healthbrain.store.ready import READY_TYPES, Ready, make_ready, ready_columns
 from healthbrain.store.store import Store
 from healthbrain.store.values import Observer, Page, Stored, Watching, Write, WriteContext, Written, watched
@@ -35,6 +36,7 @@ __all__ = [
     "changes",
     "compress",
     "decompress",
+    "json_patch",
     "latest",
     "make_ready",
     "patient_key",

@@ -1,6 +1,6 @@
 """Transaction and batch Bundles: many interactions in one request (R4 http, 3.1.0.11).
 
-A transaction happens as a whole or not at all, in the order DELETE, POST, PUT, GET; a batch entry happens or fails
+A transaction happens as a whole or not at all, in the order DELETE, POST, PUT and PATCH, GET; a batch entry happens or fails
 for itself. References to other entries (by fullUrl), and conditional references (Patient?identifier=...), are
 resolved before writing. Every error names the entry: Bundle.entry[3].
 """
@@ -27,6 +27,8 @@ from healthbrain.errors import (
 )
 from healthbrain.store import reading, searching
 from healthbrain.store.entries import ORDER, Entry, read_all, read_entry
+from healthbrain.store.keys import resource_key
+from healthbrain.store.patching import patched
 from healthbrain.store.references import Search, rewrite_all
 from healthbrain.store.values import Observer, Page, Stored, Write, WriteContext, Written
 from healthbrain.store.writing import instant_text, write
@@ -70,6 +72,8 @@ async def _transaction(
         await _resolve_target(entry, search)
     names = _names(entries)
     _refuse_duplicates(entries)
+    for entry in sorted((e for e in entries if e.patch is not None), key=lambda e: resource_key(e.type, e.id)):
+        await _apply(connection, entry, context)  # in key order, as all rows are locked
     await rewrite_all(entries, names, search)
     doing = sorted(
         (e for e in entries if e.method not in {"GET", "HEAD"} and e.existing is None), key=lambda e: ORDER[e.method]
@@ -120,6 +124,8 @@ async def _batch_entry(
         return _answer_existing(entry.existing)
     if entry.method in {"GET", "HEAD"}:
         return await _get(connection, entry, context)
+    if entry.patch is not None:
+        await _apply(connection, entry, context)
     await rewrite_all([entry], {}, search)
     place = f"{entry.place}.resource"
     (written,) = await write(connection, [_write(entry)], context, observers=observers, places=[place])
@@ -145,11 +151,11 @@ async def _resolve_target(entry: Entry, search: Search) -> None:
             entry.id = entry.existing.id
         else:
             entry.id = str(uuid.uuid4())
-    elif entry.method in {"PUT", "DELETE"} and not entry.id:
+    elif entry.method in {"PUT", "PATCH", "DELETE"} and not entry.id:
         match = await _only_match(entry, entry.query, search)
         own = entry.resource.get("id") if entry.resource else None
-        if match is None and entry.method == "DELETE":
-            raise NotFound(f"{entry.place}: the condition finds nothing to delete")
+        if match is None and entry.method != "PUT":
+            raise NotFound(f"{entry.place}: the condition finds nothing to {entry.method.lower()}")
         if match is not None and own not in {None, match.id}:
             raise Incorrect(f"{entry.place}: the condition finds another resource than the id inside the resource says")
         entry.id = match.id if match else own or str(uuid.uuid4())
@@ -160,6 +166,14 @@ async def _only_match(entry: Entry, query: Sequence[tuple[str, str]], search: Se
     if len(matches) > 1:
         raise PreconditionFailed(f"{entry.place}: the condition finds more than one {entry.type}; make it more precise")
     return matches[0] if matches else None
+
+
+async def _apply(connection: Connection, entry: Entry, context: WriteContext) -> None:
+    """A PATCH becomes the update it stands for, of exactly the version it was applied to."""
+    if entry.patch is not None:
+        entry.resource, entry.if_match = await patched(
+            connection, entry.type, entry.id, entry.patch, context, if_match=entry.if_match, place=entry.place
+        )
 
 
 def _refuse_duplicates(entries: Sequence[Entry]) -> None:
@@ -192,7 +206,7 @@ def _write(entry: Entry) -> Write:
     match entry.method:
         case "POST":
             return Write("create", entry.type, entry.id, _named(entry))
-        case "PUT":
+        case "PUT" | "PATCH":
             return Write("update", entry.type, entry.id, _named(entry), entry.if_match)
         case _:
             return Write("delete", entry.type, entry.id, None, entry.if_match)

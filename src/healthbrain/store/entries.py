@@ -12,9 +12,9 @@ from healthbrain.errors import (
     HealthBrainError,
     Incorrect,
     Issue,
-    Unsupported,
 )
 from healthbrain.fhir import definitions
+from healthbrain.store.patching import Patch, read_patch
 from healthbrain.store.values import Stored
 
 ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
@@ -36,6 +36,7 @@ class Entry:
     if_none_exist: list[tuple[str, str]]
     rest: str = ""  # what follows the id in the url of a GET
     existing: Stored | None = None  # a conditional create found this: nothing to do
+    patch: Patch | None = None  # of a PATCH; its resource is what comes out
 
     @property
     def place(self) -> str:
@@ -69,9 +70,7 @@ def read_entry(number: int, raw: Any) -> Entry:
         raise Incorrect(f"{place}.request: method and url are needed")
     method = request.get("method")
     if method not in ORDER:
-        raise Incorrect(f"{place}.request.method: is one of GET, HEAD, POST, PUT, DELETE")
-    if method == "PATCH":
-        raise Unsupported(f"{place}: PATCH is not offered in a Bundle yet; send the whole resource with PUT")
+        raise Incorrect(f"{place}.request.method: is one of GET, HEAD, POST, PUT, PATCH, DELETE")
     resource = raw.get("resource")
     if method in {"POST", "PUT"} and not isinstance(resource, dict):
         raise Incorrect(f"{place}.resource: is needed for {method}")
@@ -85,6 +84,7 @@ def read_entry(number: int, raw: Any) -> Entry:
         full_url=raw.get("fullUrl", "") if isinstance(raw.get("fullUrl", ""), str) else "",
         if_match=_if_match(request.get("ifMatch"), place),
         if_none_exist=query_of(str(request.get("ifNoneExist", "")).lstrip("?")),
+        patch=read_patch(resource, place) if method == "PATCH" else None,
     )
     _read_url(entry, request["url"])
     return entry
@@ -102,7 +102,7 @@ def _read_url(entry: Entry, url: str) -> None:
         raise Incorrect(f"{entry.place}.request.url: does not begin with a resource type of FHIR R4")
     if entry.method == "POST" and (entry.id or entry.query):
         raise Incorrect(f"{entry.place}.request.url: a POST goes to the type alone")
-    if entry.method in {"PUT", "DELETE"} and (bool(entry.id) == bool(entry.query) or entry.rest):
+    if entry.method in {"PUT", "PATCH", "DELETE"} and (bool(entry.id) == bool(entry.query) or entry.rest):
         raise Incorrect(f"{entry.place}.request.url: {entry.method} goes to Type/id or to Type?condition")
 
 
