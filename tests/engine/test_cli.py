@@ -100,3 +100,19 @@ def test_an_external_database_that_does_not_answer_is_said(folder: Running) -> N
         del folder.environment["HB_DATABASE_URL"]
     assert done.returncode == 3
     assert "HB_DATABASE_URL" in done.stderr
+
+
+def test_a_hospital_and_its_system_are_registered_listed_and_changed(folder: Running) -> None:
+    folder.hb("organisation", "QPH09", "--name", "朱家角医院", "--class", "A100", "--division", "310118102")
+    assert "QPH09  朱家角医院" in folder.hb("organisation").stdout
+    folder.hb("source", "QPH09", "--organisation", "QPH09", "--charset", "GB18030")
+    folder.hb("source", "QPH09", "--organisation", "QPH09", "--charset", "UTF-8", "--code-set", "his-a")
+    (made,) = [s for s in json.loads(folder.hb("source", "--json").stdout)["sources"] if s["code"] == "QPH09"]
+    assert (made["facility"], made["charset"], made["code_set"], made["verified"]) == ("QPH09", "UTF-8", "his-a", True)
+
+
+def test_a_source_of_an_unknown_organisation_or_charset_is_refused(folder: Running) -> None:
+    unknown = folder.hb("source", "X", "--organisation", "NOWHERE", check=False)
+    assert (unknown.returncode, "NOWHERE" in unknown.stderr) == (2, True)
+    charset = folder.hb("source", "X", "--organisation", "QP00", "--charset", "KLINGON", check=False)
+    assert charset.returncode == 2
