@@ -7,23 +7,27 @@ is worked on elsewhere. Only who asked sees a job or its files, with a token of 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+from healthbrain import exchange
 from healthbrain.access import Gate
-from healthbrain.api.answer import Answer, http_date
+from healthbrain.api import uploads
+from healthbrain.api.answer import Answer, UnsupportedMedia, http_date
 from healthbrain.api.call import Call, Params
 from healthbrain.api.lending import ask, lend
 from healthbrain.api.platform import Platform
 from healthbrain.api.streamed import Streamed
+from healthbrain.database import Connection
 from healthbrain.errors import Forbidden, Incorrect
-from healthbrain.exchange import bulkdata
+from healthbrain.exchange import Source, bulkdata
 from healthbrain.exchange.bulkdata import Job, Wish
 from healthbrain.exchange.bulkdata.files import pieces
-from healthbrain.exchange.bulkdata.wishes import Level
+from healthbrain.exchange.bulkdata.wishes import NDJSON, Level
 from healthbrain.fhir import dump, parse
 from healthbrain.store.streaming import check_filter
 
@@ -45,6 +49,8 @@ class Bulk:
         match call.segments:
             case ["$export"]:
                 return self._kick_off(call, "system", "")
+            case ["$import"]:
+                return {"POST": lambda: self.take_in(call)}
             case ["Patient", "$export"]:
                 return self._kick_off(call, "patient", "")
             case ["Group", id_, "$export"]:
@@ -93,6 +99,54 @@ class Bulk:
         for type_, query in wish.filters:
             pairs = parse_qsl(query, keep_blank_values=True)
             await ask(self._platform.readers, lambda c, t=type_, q=pairs: check_filter(c, t, q))  # type: ignore[misc]  # mypy infers no default arguments of a lambda
+
+    async def take_in(self, call: Call) -> Answer:
+        """POST $import with a file of resources: 202 and where to ask how far it is"""
+        self._trace(call, "Bundle", "", "$import")
+        kind = call.header(b"content-type").partition(";")[0].strip().lower()
+        if kind not in NDJSON:
+            raise UnsupportedMedia("$import takes a body of application/fhir+ndjson")
+        async with lend(self._platform.pool) as connection:
+            source = await self._source(connection, call)
+        id_ = bulkdata.new_id()
+        folder = bulkdata.folder_of(self._root, id_)
+        try:
+            digest = await uploads.keep(call, folder / bulkdata.UPLOAD)
+            name = (call.param("name") or f"$import {id_[:8]}")[:200]
+            wish = {"source": source.key, "name": name, "digest": digest}
+            request = f"{call.base}/$import"
+            async with lend(self._platform.pool) as connection:
+                await bulkdata.add(
+                    connection, "import", call.who, wish, base=call.base, request=request, at=call.at, id_=id_
+                )
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        call.trace.detail += f" {id_}"
+        return accepted(call, id_)
+
+    async def _source(self, connection: Connection, call: Call) -> Source:
+        """Whose file it is: the source named, that of the token, or the requester's organisation itself.
+
+        Raises Forbidden when the requester may not write for it.
+        """
+        scope = await self._gate.decide(call.who, "write", "Patient", call.at)
+        await self._gate.decide(call.who, "write", "Organization", call.at)
+        tree = await self._gate.tree(call.who.organisation)
+        code = call.param("source")
+        found = None
+        if code:
+            found = await exchange.source_by_code(connection, code)
+        elif call.who.source is not None:
+            found = await exchange.source(connection, call.who.source)
+        else:
+            own = tree[call.who.organisation]
+            found = await exchange.source_by_code(connection, f"ndjson-{own.code}") or await exchange.put_source(
+                connection, code=f"ndjson-{own.code}", name=own.name, organisation=own.key, door="ndjson", at=call.at
+            )
+        if found is None or (scope.organisations is not None and found.organisation not in scope.organisations):
+            raise Forbidden("you may not deliver for this source; see `hb source` for those of your organisation")
+        return found
 
     async def status(self, call: Call, id_: str) -> Answer:
         """GET the address a kick-off gave: 202 while it is worked on, then 200 with the manifest"""

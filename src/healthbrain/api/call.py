@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -119,6 +119,17 @@ class Call:
         except (TypeError, ValueError):
             return None
         return when.replace(tzinfo=UTC) if when and when.tzinfo is None else when
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body piece by piece as it comes, still packed, for what may be larger than memory."""
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise Incorrect("the connection ended before the body did")
+            more = message.get("more_body", False)
+            if piece := message.get("body", b""):
+                yield piece
 
     async def body(self) -> bytes:
         """The body, unpacked. Raises TooLarge as soon as it grows beyond the limit."""

@@ -37,7 +37,10 @@ def statement(definitions: Definitions, base: str, since: datetime) -> bytes:
                     "security": _security(base),
                     "resource": [_resource(definitions, name) for name in definitions.types],
                     "interaction": [{"code": code} for code in ("transaction", "batch", "history-system")],
-                    "operation": [{"name": "export", "definition": _BULK + "export"}],
+                    "operation": [
+                        {"name": "export", "definition": _BULK + "export"},
+                        {"name": "import", "definition": "urn:healthbrain:operation:import"},
+                    ],
                 }
             ],
         }

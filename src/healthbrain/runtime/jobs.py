@@ -12,7 +12,7 @@ from healthbrain import exchange, identity, lake, measure
 from healthbrain.database import Connection
 from healthbrain.errors import Conflict
 from healthbrain.exchange import bulkdata
-from healthbrain.exchange.bulkdata.export import Desk
+from healthbrain.exchange.bulkdata import Desk
 from healthbrain.lake import Lake
 from healthbrain.measure import DeliveryDay
 from healthbrain.runtime.platform import Platform
@@ -73,6 +73,11 @@ async def prune_feed(platform: Platform) -> bool:
 async def export(platform: Platform) -> bool:
     """Work on the next export that somebody asked for."""
     return await bulkdata.work_export(desk(platform))
+
+
+async def load_uploads(platform: Platform) -> bool:
+    """Work on the next import that somebody asked for."""
+    return await bulkdata.work_import(desk(platform), platform.observers)
 
 
 async def sweep_files(platform: Platform) -> bool:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from healthbrain.runtime import Platform
-from healthbrain.runtime.jobs import export, follow_feed, prune_feed, publish_measures, sweep_files
+from healthbrain.runtime.jobs import export, follow_feed, load_uploads, prune_feed, publish_measures, sweep_files
 from healthbrain.serve.process import die_with_parent
 from healthbrain.settings import Settings, load
 
@@ -37,6 +37,7 @@ JOBS = (
     Job("measures", timedelta(seconds=30), publish_measures),
     Job("feed", timedelta(hours=6), prune_feed),
     Job("export", timedelta(seconds=1), export, lane="export"),
+    Job("import", timedelta(seconds=1), load_uploads, lane="import"),
     Job("sweep", timedelta(minutes=10), sweep_files, lane="export"),
 )
 

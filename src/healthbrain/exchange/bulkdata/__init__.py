@@ -4,21 +4,27 @@ A request only adds a row to the job table (`add`); the background worker does t
 `sweep`); the requester asks how far it is (`find`) and fetches the files. Rules: docs/reference/bulk-and-subscriptions.md.
 """
 
-from healthbrain.exchange.bulkdata.export import work_export
+from healthbrain.exchange.bulkdata.export import Desk, work_export
 from healthbrain.exchange.bulkdata.files import folder_of, open_file, sweep
-from healthbrain.exchange.bulkdata.jobs import Job, add, cancel, find, oldest_export
+from healthbrain.exchange.bulkdata.jobs import Job, add, cancel, find, new_id, oldest_export
+from healthbrain.exchange.bulkdata.loading import UPLOAD, work_import, write_scope
 from healthbrain.exchange.bulkdata.wishes import Wish, read_wish
 
 __all__ = [
+    "UPLOAD",
+    "Desk",
     "Job",
     "Wish",
     "add",
     "cancel",
     "find",
     "folder_of",
+    "new_id",
     "oldest_export",
     "open_file",
     "read_wish",
     "sweep",
     "work_export",
+    "work_import",
+    "write_scope",
 ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +21,7 @@ _ID = re.compile(r"[0-9a-f]{32}")
 _MOST_LINES = 100_000
 _MOST_BYTES = 128 * 1024 * 1024
 _PIECE = 256 * 1024
+_UPLOADING = timedelta(hours=1)
 
 
 @dataclass(slots=True)
@@ -96,9 +98,14 @@ async def sweep(pool: Pool, root: Path, at: datetime) -> int:
     """Remove the files of jobs that were cancelled, have expired or are unknown; returns how many folders went."""
     async with pool.connection() as connection:
         await jobs.forget(connection, at)
-        wanted = await jobs.with_files(connection, at)
-    found = [one.name for one in root.iterdir() if _ID.fullmatch(one.name)] if root.is_dir() else []  # noqa: ASYNC240
-    stale = [name for name in found if name not in wanted]
+        known = await jobs.with_files(connection, at)
+    return await asyncio.to_thread(_remove_stale, root, known, (at - _UPLOADING).timestamp())
+
+
+def _remove_stale(root: Path, known: Mapping[str, bool], before: float) -> int:
+    found = [one for one in root.iterdir() if _ID.fullmatch(one.name)] if root.is_dir() else []
+    # a folder without a job may be an upload that has just begun
+    stale = [one.name for one in found if not known.get(one.name, one.stat().st_mtime > before)]
     for name in stale:
         remove(root, name)
     return len(stale)

@@ -47,7 +47,7 @@ _EARLIER = """
 select snapshot, epoch from bulk_job
 where kind = 'export' and organisation = %s and transaction_at = %s and snapshot is not null limit 1"""
 _FORGET = "delete from bulk_job where ended_at < %s"
-_KNOWN = "select id from bulk_job where state <> 'cancelled' and (ended_at is null or ended_at >= %s)"
+_KNOWN = "select id, state <> 'cancelled' and (ended_at is null or ended_at > %s) from bulk_job"
 _OLDEST = "select min(transaction_at) from bulk_job where kind = 'export'"
 
 
@@ -82,11 +82,24 @@ class Cancelled(Exception):
     """The job was cancelled while it was worked on."""
 
 
+def new_id() -> str:
+    """An id that nobody can guess."""
+    return secrets.token_hex(16)
+
+
 async def add(
-    connection: Connection, kind: Kind, who: Principal, wish: dict[str, Any], *, base: str, request: str, at: datetime
+    connection: Connection,
+    kind: Kind,
+    who: Principal,
+    wish: dict[str, Any],
+    *,
+    base: str,
+    request: str,
+    at: datetime,
+    id_: str = "",
 ) -> str:
     """Ask for a job; returns its id. Raises Busy when too many of this organisation wait already."""
-    id_ = secrets.token_hex(16)
+    id_ = id_ or new_id()
     values = {
         "id": id_, "kind": kind, "organisation": who.organisation, "account": who.account, "base": base,
         "principal": json.dumps(asdict(who)), "request": request, "wish": json.dumps(wish), "at": at,
@@ -190,9 +203,9 @@ async def forget(connection: Connection, at: datetime) -> None:
     await connection.execute(_FORGET, (at - REMEMBERED,))
 
 
-async def with_files(connection: Connection, at: datetime) -> set[str]:
-    """The jobs whose files are still wanted."""
-    return {row[0] for row in await (await connection.execute(_KNOWN, (at - KEPT,))).fetchall()}
+async def with_files(connection: Connection, at: datetime) -> dict[str, bool]:
+    """The jobs that are known, and whether their files are still wanted."""
+    return dict(await (await connection.execute(_KNOWN, (at - KEPT,))).fetchall())
 
 
 def _job(row: tuple[Any, ...]) -> Job:
