@@ -8,7 +8,7 @@ Each is one small statement or a few, bounded, and open only as far as the reade
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from healthbrain.database import Connection
@@ -97,7 +97,7 @@ class Urls(Need):
 
     written: str
     type: str
-    condition: Condition = field(compare=False, hash=False)
+    condition: Condition
     alias: str = "r"
 
     async def fetch(self, connection: Connection, asking: Asking) -> tuple[str, ...]:
@@ -118,7 +118,7 @@ class Canonicals(Need):
 
     written: str
     parameter: str
-    condition: Condition = field(compare=False, hash=False)
+    condition: Condition
     alias: str = "r"
 
     async def fetch(self, connection: Connection, asking: Asking) -> tuple[str, ...]:

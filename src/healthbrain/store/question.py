@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from healthbrain.errors import Incorrect, TooLarge
+from healthbrain.store.filtering import Node, read_filter
 
 DEFAULT_COUNT = 50
 LARGEST_COUNT = 1000
@@ -31,6 +32,7 @@ class Criterion:
     modifier: str
     chain: str
     values: tuple[str, ...]  # alternatives, still escaped
+    filter: Node | None = None  # of _filter
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class Question:
     only_count: bool = False
     includes: tuple[Include, ...] = ()
     cursor: str = ""
+    types: tuple[str, ...] = ()  # _type, of a search over several types
     asked: tuple[tuple[str, str], ...] = field(default=())  # all but the cursor: what a cursor belongs to
 
 
@@ -75,7 +78,7 @@ def read_question(parameters: Sequence[tuple[str, str]]) -> Question:
         base = name.partition(":")[0]
         if base in {"_include", "_revinclude"}:
             includes.append(_include(name, value))
-        elif base in {"_count", "_sort", "_total", "_cursor"}:
+        elif base in {"_count", "_sort", "_total", "_cursor", "_type"}:
             result[base] = value
         elif base in _PRESENTATION:
             if name == "_summary" and value == "count":
@@ -92,6 +95,7 @@ def read_question(parameters: Sequence[tuple[str, str]]) -> Question:
         only_count=result.get("_summary") == "count" or result.get("_count") == "0",
         includes=tuple(includes),
         cursor=result.get("_cursor", ""),
+        types=tuple(dict.fromkeys(filter(None, result.get("_type", "").split(",")))),
         asked=tuple((name, value) for name, value in parameters if name != "_cursor"),
     )
 
@@ -118,6 +122,8 @@ def unescape(value: str) -> str:
 
 
 def _criterion(written: str, value: str) -> Criterion:
+    if written == "_filter":
+        return Criterion(written, written, "", "", (value,), read_filter(value))
     if written.startswith("_has:"):
         return Criterion(written, "_has", "", written.removeprefix("_has:"), _alternatives(written, value))
     first, dot, chain = written.partition(".")

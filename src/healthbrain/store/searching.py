@@ -9,21 +9,24 @@ is read only for the rows shown. Pages are keyset pages (paging.py).
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from healthbrain.database import Connection
+from healthbrain.errors import Incorrect
+from healthbrain.fhir import definitions
 from healthbrain.scope import EVERYTHING, Scope
 from healthbrain.store import arrays, cursors, keys
 from healthbrain.store.asking import Asking
+from healthbrain.store.compartments import compartment_condition, in_compartment
 from healthbrain.store.includes import check_includes, included
 from healthbrain.store.paging import page_of
-from healthbrain.store.question import read_question
+from healthbrain.store.question import Question, read_question
 from healthbrain.store.reading import COLUMNS, stored
 from healthbrain.store.rows import COMPARTMENT
 from healthbrain.store.selection import Selection, selected
 from healthbrain.store.terminology import StoredTerminology, Terminology
-from healthbrain.store.types import type_number
-from healthbrain.store.values import Page
+from healthbrain.store.types import type_index, type_number
+from healthbrain.store.values import Page, Stored
 from healthbrain.store.visibility import visible_sql
 
 _SMALL = 1000  # an estimate below this is counted instead: it costs nothing and is right
@@ -31,25 +34,69 @@ _SMALL = 1000  # an estimate below this is counted instead: it costs nothing and
 
 async def search(
     connection: Connection,
-    type_: str,
+    type_: str | None,
     parameters: Sequence[tuple[str, str]],
     *,
-    scope: Scope = EVERYTHING,
+    scope: Scope | Mapping[str, Scope] = EVERYTHING,
     strict: bool = True,
     terminology: Terminology | None = None,
+    within: tuple[str, str] | None = None,
 ) -> Page:
-    """Resources of a type that fulfil every parameter. See store.Store.search."""
+    """Resources that fulfil every parameter, of one type or of several. See store.Store.search."""
     arrays.teach(connection)
     question = read_question(parameters)
-    asking = Asking(scope, strict, terminology or StoredTerminology())
-    selections = [await selected(connection, type_, question.criteria, asking)]
-    check_includes([one.index.name for one in selections], question.includes, asking)
+    types = _types(type_, question, scope, within)
+    if not types:
+        return Page([], [], None, 0 if question.only_count or question.total != "none" else None)
+    terms = terminology or StoredTerminology()
+    askings = {name: Asking(_scope(scope, name), strict, terms) for name in types}
+    selections = [await _selection(connection, name, question, asking, within) for name, asking in askings.items()]
+    first = askings[types[0]]
+    check_includes(types, question.includes, first)
     total = await _total(connection, selections, "accurate" if question.only_count else question.total)
     if question.only_count:
         return Page([], [], None, total)
-    matches, following = await page_of(connection, selections, question, asking)
-    added = await included(connection, matches, question.includes, asking) if question.includes and matches else []
+    matches, following = await page_of(connection, selections, question, first)
+    added: list[Stored] = []
+    if question.includes and matches:
+        for name in dict.fromkeys(one.type for one in matches):
+            own = [one for one in matches if one.type == name]
+            added += await included(connection, own, question.includes, askings[name])
+        shown = {one.rid for one in matches}
+        added = list({one.rid: one for one in added if one.rid not in shown}.values())
     return Page(matches, added, following, total)
+
+
+def _types(
+    type_: str | None, question: Question, scope: Scope | Mapping[str, Scope], within: tuple[str, str] | None
+) -> tuple[str, ...]:
+    """The types to be searched: the one of the address, or those of _type, or all."""
+    if type_ is not None:
+        if question.types:
+            raise Incorrect("'_type' belongs to a search over all types; this one has its type in the address")
+        if within is not None and not in_compartment(within[0], type_):
+            raise Incorrect(f"{type_} resources are never in the compartment of a {within[0]}")
+        type_index(type_)
+        return (type_,)
+    for name in question.types:
+        type_index(name)
+    types = question.types or definitions().types
+    if isinstance(scope, Mapping):
+        types = tuple(name for name in types if name in scope)
+    return tuple(name for name in types if within is None or in_compartment(within[0], name))
+
+
+def _scope(scope: Scope | Mapping[str, Scope], type_: str) -> Scope:
+    return scope if isinstance(scope, Scope) else scope[type_]
+
+
+async def _selection(
+    connection: Connection, type_: str, question: Question, asking: Asking, within: tuple[str, str] | None
+) -> Selection:
+    found = await selected(connection, type_, question.criteria, asking)
+    if within is None:
+        return found
+    return Selection(found.index, (*found.conditions, compartment_condition(found.index, *within, asking)))
 
 
 async def _total(connection: Connection, selections: Sequence[Selection], how: str) -> int | None:

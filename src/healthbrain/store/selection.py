@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from healthbrain.database import Connection
-from healthbrain.errors import Incorrect, TooLarge
-from healthbrain.store import keys
+from healthbrain.errors import Incorrect, TooLarge, Unsupported
+from healthbrain.store import arrays, keys
 from healthbrain.store.asking import Asking
 from healthbrain.store.conditions import condition
-from healthbrain.store.lookups import Canonicals, Urls, canonical
+from healthbrain.store.filtering import Node
+from healthbrain.store.filters import filter_condition
+from healthbrain.store.lookups import Canonicals, Members, Urls, canonical
 from healthbrain.store.pieces import Condition, holds_any
 from healthbrain.store.pointing import reference_targets
-from healthbrain.store.question import Criterion
+from healthbrain.store.question import Criterion, unescape
 from healthbrain.store.types import TypeIndex
 from healthbrain.store.visibility import visible_sql
 
@@ -63,33 +65,59 @@ def select(
 def _condition(index: TypeIndex, criterion: Criterion, asking: Asking, row: str, depth: int) -> Condition | None:
     if criterion.name == "_has":
         return _reverse_chain(index, criterion, asking, row, depth)
+    if criterion.name == "_list":
+        return _list(index, criterion, asking, row)
+    if criterion.filter is not None:
+        return _filter(index, criterion, asking, row, depth)
     if criterion.name not in index.parameters:
         if asking.strict or depth:
             known = ", ".join(sorted(code for code, p in index.parameters.items() if p.type != "special"))
             raise Incorrect(f"'{criterion.name}' is not a search parameter of {index.name}; known are {known}")
         return None
     if criterion.chain:
-        return _chain(index, criterion, asking, row, depth)
+        return _chain(index, criterion, _inner(criterion), asking, row, depth)
     return condition(index, criterion, row, asking)
+
+
+def _list(index: TypeIndex, criterion: Criterion, asking: Asking, row: str) -> Condition:
+    """_list=42: what that List names. The lists that R4 leaves to servers ($current-problems) are not kept here."""
+    named: list[bytes] = []
+    for value in criterion.values:
+        id_ = unescape(value).removeprefix("List/")
+        if id_.startswith("$") or criterion.modifier or criterion.chain:
+            raise Unsupported(f"'{criterion.written}' is the id of a stored List")
+        named += [keys.resource_key(*name) for name in asking.need(Members(id_)) if name[0] == index.name]
+    return Condition(f"{row}.key = any(%s)", (arrays.uuid(named),))
+
+
+def _filter(index: TypeIndex, criterion: Criterion, asking: Asking, row: str, depth: int) -> Condition:
+    def follow(from_: TypeIndex, name: str, rest: Node) -> Condition:
+        if name not in from_.parameters:
+            raise Incorrect(f"'_filter': '{name}' is not a search parameter of {from_.name}")
+        step = Criterion("_filter", name, "", "_filter", ())
+        return _chain(from_, step, Criterion("_filter", "_filter", "", "", (), rest), asking, row, depth)
+
+    if criterion.filter is None:
+        raise Incorrect("'_filter' is empty")
+    return filter_condition(index, criterion.filter, row, asking, follow)
 
 
 # -- chains
 
 
-def _chain(index: TypeIndex, criterion: Criterion, asking: Asking, row: str, depth: int) -> Condition:
+def _chain(index: TypeIndex, criterion: Criterion, inner: Criterion, asking: Asking, row: str, depth: int) -> Condition:
     """subject:Patient.name=x: the reference is to one of the resources that fulfil the rest."""
     parameter = index.parameters[criterion.name]
     if parameter.type != "reference":
         raise Incorrect(f"'{criterion.written}': only a reference can be followed, and {criterion.name} is none")
     if depth >= _DEEPEST_CHAIN:
         raise TooLarge(f"'{criterion.written}' is a chain of more than {_DEEPEST_CHAIN} references")
-    inner = _inner(criterion)
     targets = [criterion.modifier] if criterion.modifier else reference_targets(parameter)
     found: list[Condition] = []
     refused: Incorrect | None = None
     for target in targets:
         other = asking.index(target)
-        if inner.name != "_has" and inner.name not in other.parameters:
+        if inner.name not in {"_has", "_list"} and inner.name not in other.parameters:
             continue
         asking.count_select(criterion.written)
         alias = f"t{depth}"

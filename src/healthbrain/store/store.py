@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -85,20 +85,23 @@ class Store:
     async def search(
         self,
         connection: Connection,
-        type: str,
+        type: str | None,
         parameters: Sequence[tuple[str, str]],
         *,
-        scope: Scope = EVERYTHING,
+        scope: Scope | Mapping[str, Scope] = EVERYTHING,
         strict: bool = True,
+        within: tuple[str, str] | None = None,
     ) -> Page:
         """Resources that fulfil every parameter, a page at a time.
 
-        Beside the type's own parameters: _count, _sort, _total, _summary=count, _include, _revinclude, and `_cursor`
-        with the `next` of the page before. Raises Incorrect for a parameter the type does not have (ignored when not
-        `strict`) and Unsupported for what is right but not offered.
+        `type` None searches the types of `_type`, or all; `scope` may then be one for each type, and types that it
+        does not name are left out. `within` is the (type, id) whose compartment is searched.
+        Beside the types' own parameters: _count, _sort, _total, _summary=count, _include, _revinclude (with :iterate),
+        _filter, _list, and `_cursor` with the `next` of the page before. Raises Incorrect for a parameter the type does
+        not have (ignored when not `strict`) and Unsupported for what is right but not offered.
         """
         return await searching.search(
-            connection, type, parameters, scope=scope, strict=strict, terminology=self._terminology
+            connection, type, parameters, scope=scope, strict=strict, terminology=self._terminology, within=within
         )
 
     async def everything(
