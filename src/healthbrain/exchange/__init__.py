@@ -28,7 +28,15 @@ from healthbrain.exchange.listing import (
 )
 from healthbrain.exchange.receiving import Ledger, receive
 from healthbrain.exchange.replaying import attempts, replay, replay_all
-from healthbrain.exchange.sources import put_source, source, source_by_code, source_for_mllp, sources
+from healthbrain.exchange.sources import (
+    block_source,
+    put_source,
+    source,
+    source_by_code,
+    source_for_mllp,
+    sources,
+    unblock_source,
+)
 from healthbrain.exchange.values import Arrival, Delivery, Interaction, Receipt, Source
 
 __all__ = [
@@ -51,6 +59,7 @@ __all__ = [
     "arrivals",
     "attempts",
     "begins",
+    "block_source",
     "coverage",
     "delivery",
     "files_of",
@@ -71,4 +80,5 @@ __all__ = [
     "source_for_mllp",
     "sources",
     "summary",
+    "unblock_source",
 ]

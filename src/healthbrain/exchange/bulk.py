@@ -31,6 +31,7 @@ from healthbrain.exchange import ledger as rows
 from healthbrain.exchange.fhir_door import write_bundle
 from healthbrain.exchange.plausible import future_facts
 from healthbrain.exchange.receiving import COLLIDED, Ledger
+from healthbrain.exchange.sources import admit
 from healthbrain.exchange.values import Receipt, Source, State
 from healthbrain.fhir import parse, validate
 from healthbrain.store import Write, WriteContext
@@ -100,6 +101,7 @@ async def receive_ndjson(
     """Take in the lines of a file called `name`. `key` names this very file (its digest): one that was broken off is taken up
     where it was, one that is in already is left alone.
     """
+    admit(source)
     control_id = key or hashlib.sha256(f"{name}{at.isoformat()}".encode()).hexdigest()
     standing = await _begin(ledger, source, control_id, name, at)
     if standing.state != "held":

@@ -39,7 +39,7 @@ from healthbrain.exchange.hl7v2.dates import moment
 from healthbrain.exchange.hl7v2.door import write_translation
 from healthbrain.exchange.hl7v2.message import Message, parse
 from healthbrain.exchange.hl7v2.translate import Translation, translate
-from healthbrain.exchange.sources import quarantine, source, source_for_mllp
+from healthbrain.exchange.sources import admit, quarantine, source, source_for_mllp
 from healthbrain.exchange.values import Arrival, Receipt, Source, State
 from healthbrain.store import Observer, Store, WriteContext, Written, watched
 
@@ -128,6 +128,7 @@ class Ledger:
             owner = await self._source(arrival.source)
             if owner is None:
                 raise Conflict("a FHIR arrival needs a registered source; issue a token for one")
+            admit(owner)
         except HealthBrainError as error:
             return await self._not_taken(arrival, None, error, at, again)
         except DOWN as error:
@@ -173,6 +174,7 @@ class Ledger:
             arrival = replace(arrival, control_id=message.control_id, message_type=message.type)
             if sender is None:
                 return await self._stranger(arrival, message, at, again)
+            admit(sender)
             if not message.control_id:
                 raise _required("MSH-10", "a message control id is required")
             known = sender

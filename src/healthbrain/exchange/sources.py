@@ -2,6 +2,9 @@
 
 A stranger over HL7 v2 is, by setting, refused or taken into quarantine: registered under the quarantine organisation,
 marked unverified, its numbers kept apart from everybody's, until an administrator says whose system it is.
+
+A known source can be blocked (a stolen token, a sender gone wild): what it sends is kept raw and refused, to be replayed
+once the block is gone. Every process looks a source up again after a few seconds, so a block holds from then on.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import psycopg
 
 from healthbrain.access import organisations, put_organisation
 from healthbrain.database import Connection
-from healthbrain.errors import Conflict, Incorrect, NotFound
+from healthbrain.errors import Conflict, Forbidden, Incorrect, NotFound
 from healthbrain.exchange.hl7v2.charset import codec_of
 from healthbrain.exchange.hl7v2.tables import tables
 from healthbrain.exchange.sender import stable_id
@@ -21,7 +24,8 @@ from healthbrain.exchange.values import DOORS, Source
 
 QUARANTINE = "QUARANTINE"
 _COLUMNS = (
-    "key, code, name, organisation, organisation_code, door, application, facility, charset, code_set, zone, verified"
+    "key, code, name, organisation, organisation_code, door, application, facility, charset, code_set, zone, verified,"
+    " blocked_at is not null"
 )
 _BY_KEY = f"select {_COLUMNS} from source where key = %s"  # noqa: S608 - a constant column list
 _BY_CODE = f"select {_COLUMNS} from source where code = %s"  # noqa: S608 - a constant column list
@@ -39,6 +43,11 @@ on conflict (code) do update set name = excluded.name, organisation = excluded.o
     facility = excluded.facility, charset = excluded.charset, code_set = excluded.code_set, zone = excluded.zone,
     verified = excluded.verified
 returning {_COLUMNS}"""  # noqa: S608 - a constant column list
+
+_BLOCK = f"""
+update source set blocked_at = %s, blocked_by = %s, blocked_reason = %s where key = %s
+returning {_COLUMNS}"""  # noqa: S608 - a constant column list
+_LONGEST_REASON = 500
 
 
 async def put_source(
@@ -105,6 +114,27 @@ async def source(connection: Connection, key: int) -> Source:
     return _source(row)
 
 
+def admit(one: Source) -> None:
+    """Raises Forbidden when the source is blocked."""
+    if one.blocked:
+        raise Forbidden(
+            "this source is blocked; the message is kept, ask the platform's administrator to lift the block"
+        )
+
+
+async def block_source(connection: Connection, key: int, *, by: str, reason: str, at: datetime) -> Source:
+    """Refuse from now on what this source sends, until `unblock_source`."""
+    if not reason.strip():
+        raise Incorrect("say why the source is blocked; the reason is kept")
+    values = (at, by, reason.strip()[:_LONGEST_REASON], key)
+    return _source(await (await connection.execute(_BLOCK, values)).fetchone())
+
+
+async def unblock_source(connection: Connection, key: int) -> Source:
+    """Take in again what this source sends. What was refused meanwhile can be replayed."""
+    return _source(await (await connection.execute(_BLOCK, (None, "", "", key))).fetchone())
+
+
 async def source_by_code(connection: Connection, code: str) -> Source | None:
     """The source with this code."""
     row = await (await connection.execute(_BY_CODE, (code,))).fetchone()
@@ -154,9 +184,4 @@ async def quarantine(connection: Connection, application: str, facility: str, at
 def _source(row: tuple[Any, ...] | None) -> Source:
     if row is None:
         raise NotFound("there is no such source")
-    key, code, name, organisation, organisation_code, door, application, facility, charset, code_set, zone, verified = (
-        row
-    )
-    return Source(
-        key, code, name, organisation, organisation_code, door, application, facility, charset, code_set, zone, verified
-    )  # fmt: skip
+    return Source(*row)

@@ -33,6 +33,7 @@ class Source:
     code_set: str
     zone: str
     verified: bool
+    blocked: bool = False  # by an administrator; its messages are kept and refused
 
     @property
     def sender(self) -> Sender:
