@@ -228,6 +228,22 @@ def test_extensions_are_checked_without_any_profile(patient: dict[str, Any], exp
     assert told(validate_resource({"resourceType": "Patient", **patient})) == expected
 
 
+def test_advice_that_repeats_does_not_hide_errors() -> None:
+    entries: list[dict[str, Any]] = [{"resource": {"resourceType": "Basic", "code": {"text": "x"}}} for _ in range(700)]
+    entries.append({"resource": {"resourceType": "Patient", "contact": [{"gender": "male"}]}})
+    issues = validate_resource({"resourceType": "Bundle", "type": "collection", "entry": entries})
+    assert [one.expression for one in issues if one.severity == "error"] == ["Bundle.entry[700].resource.contact[0]"]
+    assert len(issues) < 50
+    assert issues[-1].text == "681 more warnings and notes say the same of other places"
+
+
+def test_checking_ends_after_many_errors_and_says_so() -> None:
+    contact = [{"gender": "male"} for _ in range(2000)]
+    issues = validate_resource({"resourceType": "Patient", "contact": contact})
+    assert sum(one.severity == "error" for one in issues) == 500
+    assert issues[-1].code == "too-costly"
+
+
 def test_an_update_needs_an_id() -> None:
     assert told(validate_resource({"resourceType": "Patient"}, mode="update")) == ["error Patient.id"]
     assert told(validate_resource({"resourceType": "Patient", "id": "a"}, mode="update")) == []

@@ -129,8 +129,6 @@ def test_a_rule_that_triggers_skip_holds(rule: tuple[str, str], data: st.DataObj
 
 @pytest.mark.parametrize("url", built_in().urls)
 def test_every_profile_of_r4_can_be_used(url: str) -> None:
-    if url.rpartition("/")[2] in ("example-composition", "example-section-library"):
-        pytest.skip("these two have no usable base")
     assert Profiles().find(url) is not None
 
 

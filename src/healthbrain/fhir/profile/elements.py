@@ -123,7 +123,7 @@ def _stands(item: Item, context: Context) -> bool:
         return True
     if context.kind == "extension":
         holder = owner.value.get("url") if isinstance(owner.value, dict) and owner.type == "Extension" else None
-        return holder == context.expression or _path_of(owner) == context.expression
+        return holder == context.expression
     if context.kind == "fhirpath":
         return _selected(owner, context.expression)
     wanted = context.expression
@@ -146,10 +146,6 @@ def _names(owner: Item) -> set[str]:
         if isinstance(above.value, dict) and "resourceType" in above.value:
             break
     return found
-
-
-def _path_of(owner: Item) -> str:
-    return owner.type
 
 
 def _selected(owner: Item, expression: str) -> bool:

@@ -55,8 +55,7 @@ def validate_resource(
     type_ = resource.get("resourceType")
     if not isinstance(type_, str) or not definitions().is_resource(type_):
         return found
-    report = Report()
-    report.issues += found
+    report = Report(found)
     work = Work(
         Profiles(lookup), Terminology(member_of, value_sets), rules=not any(one.code in _SHAPE for one in found)
     )
@@ -66,8 +65,8 @@ def validate_resource(
         _check(item, checker, profiles, mode)
     if work.exhausted:
         text = "checking ended early: the resource and its profiles ask for too many checks; send smaller parts"
-        report.issues.append(Issue("warning", "too-costly", type_, text))
-    return report.issues
+        report.add("warning", "too-costly", None, text)
+    return report.finished()
 
 
 def as_operation_outcome(issues: Sequence[Issue]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def check_invariants(resource: dict[str, Any], *, warnings: bool = True, functio
     report = Report()
     with suppress(Enough):
         survey(resource, report, warnings=warnings, functions=functions)
-    return report.issues
+    return report.finished()
 
 
 def survey(resource: dict[str, Any], report: Report, *, warnings: bool, functions: Functions) -> None:

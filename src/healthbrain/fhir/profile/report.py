@@ -5,10 +5,14 @@ An issue names the rule or the profile it comes from and never repeats a value o
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 from healthbrain.errors import Issue, Severity
 from healthbrain.fhir.findings import Enough, Place, path
 
-MOST = 500
+MOST = 500  # errors after which looking further would not help the sender
+ALIKE = 20  # warnings of one text; the rest are only counted
 
 
 class Mismatch(Exception):
@@ -18,17 +22,36 @@ class Mismatch(Exception):
 class Report:
     """The issues of one validation."""
 
-    __slots__ = ("_unchecked", "issues")
+    __slots__ = ("_alike", "_errors", "_unchecked", "issues")
 
-    def __init__(self) -> None:
-        self.issues: list[Issue] = []
+    def __init__(self, issues: Sequence[Issue] = ()) -> None:
+        self.issues: list[Issue] = list(issues)
+        self._errors = len(self.issues)
         self._unchecked: set[str] = set()
+        self._alike: Counter[str] = Counter()
 
     def add(self, severity: Severity, code: str, place: Place | None, text: str) -> None:
-        """Note a finding. Raises Enough at the limit."""
+        """Note a finding. Raises Enough at the limit of errors."""
+        if severity != "error":
+            self._alike[text] += 1
+            if self._alike[text] > ALIKE:
+                return
         self.issues.append(Issue(severity, code, path(place), text))
-        if len(self.issues) >= MOST:
-            raise Enough
+        if severity == "error":
+            self._errors += 1
+            if self._errors >= MOST:
+                raise Enough
+
+    def finished(self) -> list[Issue]:
+        """All issues, with a word on those that were left out."""
+        left_out = sum(count - ALIKE for count in self._alike.values() if count > ALIKE)
+        if left_out:
+            text = f"{left_out} more warnings and notes say the same of other places"
+            self.issues.append(Issue("information", "informational", "", text))
+        if self._errors >= MOST:
+            text = f"checking ended after {MOST} errors; mend these and validate again"
+            self.issues.append(Issue("warning", "too-costly", "", text))
+        return self.issues
 
     def error(self, code: str, place: Place | None, text: str) -> None:
         """Note an error."""

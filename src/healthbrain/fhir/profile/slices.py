@@ -14,6 +14,7 @@ from healthbrain.fhir import reference
 from healthbrain.fhir.definitions import definitions
 from healthbrain.fhir.fhirpath.model import is_a
 from healthbrain.fhir.findings import SINGLE
+from healthbrain.fhir.profile.exact import meets
 from healthbrain.fhir.profile.items import Item, resource_item
 from healthbrain.fhir.profile.known import type_of
 from healthbrain.fhir.profile.parts import Discriminator, Exact, Part, Profile, Slicing, TypeRule
@@ -98,12 +99,41 @@ class Slices:
                 if urls:
                     return any(self._checker.fits(one, url) for one in found for url in urls)
             case _:
-                asked = [part for part in wanted if not part.asks_nothing]
-                if asked:
-                    fits = self._checker.fits_part
-                    return all(any(fits(one, part, profile) for one in found) for part in asked)
+                answers = [self._is(found, part, profile) for part in wanted]
+                if any(one is not None for one in answers):
+                    return False not in answers
         self._undecided(item, slice_, by, profile)
         return False
+
+    def _is(self, found: list[Item], part: Part, profile: Profile) -> bool | None:
+        """Whether one of the elements has the value a part stands for; None when it stands for none.
+
+        That is its fixed value or pattern, or those of the elements inside it, or its value set, or its profile. Other
+        demands do not make an element another one; they are checked once it is in the slice.
+        """
+        if part.exact is not None:
+            exact = part.exact
+            return any(meets(one.value, exact) for one in found)
+        inner = [*part.children.values(), *(one for child in part.children.values() for one in child.slices.values())]
+        told = [child for child in inner if (not child.slice or child.min) and self._is([], child, profile) is not None]
+        if told:
+            return any(all(self._is(one.children(child.name), child, profile) for child in told) for one in found)
+        if part.binding is not None and part.binding.strength == "required":
+            value_set, terminology = part.binding.value_set, self._checker.work.terminology
+            return any(terminology.member(one.value, value_set) is not False for one in found)
+        urls = [url for one in part.types or () for url in one.profiles]
+        if urls:
+            return any(self._checker.fits(one, url) for one in found for url in urls)
+        return None
+
+    def _target(self, part: Part) -> Part:
+        """The demands on what a reference points to."""
+        types = []
+        for one in part.types or ():
+            for url in one.targets:
+                name, profile = type_of(url), self._checker.work.profiles.usable(url)
+                types.append(TypeRule(name) if name else TypeRule(profile.type if profile else "", (url,)))
+        return Part(_RESOLVE, "Resource", types=tuple(types) or None)
 
     def _undecided(self, item: Item, slice_: Part, by: Discriminator, profile: Profile) -> None:
         text = (
@@ -116,7 +146,7 @@ class Slices:
         for kind, argument in steps:
             match kind:
                 case "resolve":
-                    parts = [_target(part) for part in parts if part.types]
+                    parts = [self._target(part) for part in parts if part.types]
                 case "ofType":
                     parts = [*parts, *(one for part in parts for one in part.slices.values() if one.type == argument)]
                 case "extension":
@@ -170,16 +200,6 @@ def _extension_url(part: Part) -> str:
         if one.code == "Extension" and len(one.profiles) == 1:
             return one.profiles[0].partition("|")[0]
     return ""
-
-
-def _target(part: Part) -> Part:
-    """The demands on what a reference points to."""
-    types = []
-    for one in part.types or ():
-        for url in one.targets:
-            name = type_of(url)
-            types.append(TypeRule(name) if name else TypeRule("Resource", (url,)))
-    return Part(_RESOLVE, "Resource", types=tuple(types) or None)
 
 
 def _steps(path: str) -> list[Step] | None:
