@@ -64,6 +64,8 @@ PAGES: tuple[Page, ...] = (
     Page("POST", "/arrivals/{delivery:int}/replay", arrivals.replay_one),
     Page("GET", "/sources", sources.sources),
     Page("POST", "/sources/{source:int}/verify", sources.verify),
+    Page("POST", "/sources/{source:int}/block", sources.block),
+    Page("POST", "/sources/{source:int}/unblock", sources.unblock),
     Page("GET", "/admin", admin.admin),
     Page("GET", "/admin/accounts", admin.admin),
     Page("POST", "/admin/accounts", admin.create_account),

@@ -16,6 +16,12 @@ from healthbrain.web.language import N_, Language
 from healthbrain.web.screen import Crumb, Toast, show
 from healthbrain.web.visit import Visit
 
+_SAID = {
+    "verified": N_("The source is verified. What it sent before can be replayed."),
+    "blocked": N_("The source is blocked. In a few seconds everything it sends is kept and refused."),
+    "unblocked": N_("The block is lifted. What was refused meanwhile can be replayed under Arrivals."),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class SourceLine:
@@ -28,6 +34,7 @@ class SourceLine:
     door: str
     sends_as: str
     verified: bool
+    blocked: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +60,8 @@ async def sources(visit: Visit) -> Response:
         may_change=visit.may("administer", "administration"),
     )
     crumbs = [Crumb(said.say(N_("Home")), "/"), Crumb(said.say(N_("Sources")))]
-    toast = (
-        Toast(said.say(N_("The source is verified. What it sent before can be replayed.")))
-        if visit.query.get("said") == "verified"
-        else None
-    )
+    said_before = _SAID.get(visit.query.get("said", ""))
+    toast = Toast(said.say(said_before)) if said_before else None
     return show(visit, "sources.html", page, crumbs=crumbs, toast=toast)
 
 
@@ -79,6 +83,28 @@ async def verify(visit: Visit) -> Response:
     return RedirectResponse("/sources?said=verified", 303)
 
 
+async def block(visit: Visit) -> Response:
+    """Refuse from now on what a source sends; what it sends is kept."""
+    reason = str((await visit.form()).get("reason", ""))
+    async with visit.platform.pool.connection() as connection:
+        await visit.decide(connection, "administer", "administration")
+        one = await exchange.block_source(
+            connection, visit.request.path_params["source"], by=visit.who.account, reason=reason, at=visit.at
+        )
+        event = visit.event("U", "source", one.code, detail=reason.strip(), interaction="block")
+        await audit.record(connection, [event])
+    return RedirectResponse("/sources?said=blocked", 303)
+
+
+async def unblock(visit: Visit) -> Response:
+    """Take in again what a source sends."""
+    async with visit.platform.pool.connection() as connection:
+        await visit.decide(connection, "administer", "administration")
+        one = await exchange.unblock_source(connection, visit.request.path_params["source"])
+        await audit.record(connection, [visit.event("U", "source", one.code, interaction="unblock")])
+    return RedirectResponse("/sources?said=unblocked", 303)
+
+
 def _line(said: Language, tree: Tree, one: Source) -> SourceLine:
     sends_as = " / ".join(part for part in (one.facility, one.application) if part)
     return SourceLine(
@@ -89,4 +115,5 @@ def _line(said: Language, tree: Tree, one: Source) -> SourceLine:
         said.say(labels.DOORS[one.door]),
         sends_as,
         one.verified,
+        one.blocked,
     )
