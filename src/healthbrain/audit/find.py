@@ -106,6 +106,7 @@ def _conditions(query: Query, scope: Scope) -> tuple[list[str], list[Any]]:
 
 def _limit(where: list[str], values: list[Any], scope: Scope) -> None:
     """Only acts of the scope's organisations, or with data of its patients."""
+    _limit_grant(where, values, scope)
     ways: list[str] = []
     if scope.organisations is None or scope.patients is None:
         return
@@ -116,6 +117,18 @@ def _limit(where: list[str], values: list[Any], scope: Scope) -> None:
         ways.append("(patients && %s::bigint[] and patients <> '{}')")
         values.append(list(scope.patients))
     where.append(f"({' or '.join(ways) or 'false'})")
+
+
+def _limit_grant(where: list[str], values: list[Any], scope: Scope) -> None:
+    """Only what an application was granted. Search restrictions of a grant are not kept to here: such a rule opens
+    nothing."""
+    if scope.rules is None:
+        return
+    rules = [rule for rule in scope.rules_for("AuditEvent", "rs") if not rule.where]
+    if any(rule.patients is None for rule in rules):
+        return
+    where.append("(patients && %s::bigint[] and patients <> '{}')")
+    values.append(sorted({patient for rule in rules for patient in rule.patients or ()}))
 
 
 def _record(row: Sequence[Any]) -> Record:
