@@ -7,8 +7,10 @@ import logging
 from collections.abc import AsyncIterator
 
 from starlette.applications import Starlette
+from starlette.routing import Route
 
 from healthbrain.api import create_api
+from healthbrain.api.hubs import Hubs
 from healthbrain.runtime import Platform
 from healthbrain.serve.process import die_with_parent
 from healthbrain.settings import Settings, load
@@ -33,4 +35,5 @@ def application(settings: Settings) -> Starlette:
         async with platform:
             yield
 
-    return Starlette(routes=[*create_api(platform), *create_web(platform)], lifespan=lifespan)
+    hubs = Route("/api/hubs", Hubs(platform).__call__, methods=["GET"])
+    return Starlette(routes=[*create_api(platform), hubs, *create_web(platform)], lifespan=lifespan)

@@ -128,6 +128,9 @@ def nav_for(visit: Visit) -> list[NavItem]:
                 N_("What each figure means, where it comes from, all its values"),
             )
         )
+        items.append(
+            NavItem(N_("Six hubs"), "/hubs", "source", N_("What this platform is made of and what it holds now"))
+        )
     if role in {"cdc", "manager", "doctor"}:
         items.append(NavItem(N_("Residents"), "/residents", "people", N_("Find a resident and see the whole record")))
     if role in {"cdc", "manager", "administrator"}:
