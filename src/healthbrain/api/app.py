@@ -126,7 +126,11 @@ class Fhir:
             return self._choose(call, handlers)
         match call.segments:
             case []:
-                return self._choose(call, {"POST": lambda: self._writing.bundle(call)})
+                return self._choose(
+                    call, {"GET": lambda: self._reading.search(call, None), "POST": lambda: self._writing.bundle(call)}
+                )
+            case ["_search"]:
+                return self._choose(call, {"POST": lambda: self._reading.search(call, None)})
             case ["_history"]:
                 return self._choose(call, {"GET": lambda: self._reading.history(call, None, None)})
             case ["metadata"]:
@@ -183,7 +187,18 @@ class Fhir:
             case [id_, "_history", version]:
                 self._check_id(call, id_)
                 return self._choose(call, {"GET": lambda: reading.vread(call, type_, id_, version)})
+            case [id_, other, *more] if self._is_compartment(type_, other, more):
+                self._check_id(call, id_)
+                sought, within = None if other == "*" else other, (type_, id_)
+                method = "POST" if more else "GET"
+                return self._choose(call, {method: lambda: reading.search(call, sought, within)})
         raise NotFound("there is nothing at this address")
+
+    def _is_compartment(self, type_: str, other: str, more: list[str]) -> bool:
+        """Patient/1/Observation, Patient/1/*, and either with _search."""
+        known = self._platform.definitions
+        sought = other == "*" or (known.is_resource(other) and other != "AuditEvent")
+        return type_ in known.compartments and sought and more in ([], ["_search"])
 
     def _route_audit(self, call: Call, rest: list[str]) -> Handler:
         match rest:

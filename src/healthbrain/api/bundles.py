@@ -63,7 +63,8 @@ def _links(base: str, path: str, params: Params, following: str | None) -> bytes
 def url(base: str, path: str, params: Iterable[tuple[str, str]]) -> str:
     """A URL of ours with its query encoded."""
     query = urlencode(list(params), safe="/:|,$")
-    return f"{base}/{path}?{query}" if query else f"{base}/{path}"
+    root = f"{base}/{path}" if path else base
+    return f"{root}?{query}" if query else root
 
 
 def _bundle(kind: bytes, total: int | None, links: bytes, entries: Sequence[bytes]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import healthbrain
@@ -14,6 +15,7 @@ _AUDIT_PARAMS = {
     "patient": "reference", "agent": "reference", "altid": "token", "entity": "reference", "action": "token",
     "subtype": "token", "outcome": "token", "date": "date",
 }  # fmt: skip
+UNSEARCHED = frozenset({"_query", "near", "_text", "_content"})  # of R4, but not offered here
 _DEFINITION = "http://hl7.org/fhir/OperationDefinition/"
 _BULK = "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/"
 
@@ -36,7 +38,16 @@ def statement(definitions: Definitions, base: str, since: datetime) -> bytes:
                     "mode": "server",
                     "security": _security(base),
                     "resource": [_resource(definitions, name) for name in definitions.types],
-                    "interaction": [{"code": code} for code in ("transaction", "batch", "history-system")],
+                    "compartment": [
+                        f"http://hl7.org/fhir/CompartmentDefinition/{name.lower()}" for name in definitions.compartments
+                    ],
+                    "searchParam": [
+                        {"name": "_list", "type": "special"},
+                        {"name": "_type", "type": "special"},
+                    ],
+                    "interaction": [
+                        {"code": code} for code in ("transaction", "batch", "history-system", "search-system")
+                    ],
                     "operation": [
                         {"name": "export", "definition": _BULK + "export"},
                         {"name": "import", "definition": "urn:healthbrain:operation:import"},
@@ -85,9 +96,11 @@ def _resource(definitions: Definitions, name: str) -> dict[str, Any]:
         "conditionalUpdate": True,
         "conditionalDelete": "single",
         "searchInclude": [f"{name}:{code}" for code, parameter in parameters.items() if parameter.type == "reference"],
+        "searchRevInclude": list(_referring(definitions).get(name, ())),
         "searchParam": [
             {"name": code, "definition": parameter.url, "type": parameter.type}
             for code, parameter in sorted(parameters.items())
+            if code not in UNSEARCHED
         ],
         "operation": [{"name": "validate", "definition": _DEFINITION + "Resource-validate"}],
     }
@@ -95,6 +108,16 @@ def _resource(definitions: Definitions, name: str) -> dict[str, Any]:
         resource["operation"].append({"name": "everything", "definition": _DEFINITION + "Patient-everything"})
     if name in ("Patient", "Group"):
         resource["operation"].append({"name": "export", "definition": f"{_BULK}{name.lower()}-export"})
-    if not resource["searchInclude"]:
-        del resource["searchInclude"]
-    return resource
+    return {key: value for key, value in resource.items() if value != []}
+
+
+@cache
+def _referring(definitions: Definitions) -> dict[str, tuple[str, ...]]:
+    """What can be asked for with _revinclude, by the type that is referred to."""
+    found: dict[str, list[str]] = {}
+    for name in definitions.types:
+        for code, parameter in definitions.search_parameters(name).items():
+            if parameter.type == "reference":
+                for target in parameter.targets:
+                    found.setdefault(target, []).append(f"{name}:{code}")
+    return {name: tuple(listed) for name, listed in found.items()}

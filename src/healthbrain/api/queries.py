@@ -20,9 +20,10 @@ _NAMING = frozenset(
 _LONGEST = 1500
 
 
-def described(params: Params) -> str:
+def described(params: Params, compartment: str = "") -> str:
     """The query for the log; naming values are replaced by `***`."""
-    parts = [f"{quote(key, safe=':._-')}={_value(key, value)}" for key, value in params if key != "_cursor"]
+    parts = [f"compartment={compartment}"] if compartment else []
+    parts += [f"{quote(key, safe=':._-')}={_value(key, value)}" for key, value in params if key != "_cursor"]
     return "&".join(parts)[:_LONGEST]
 
 

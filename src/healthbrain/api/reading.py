@@ -61,23 +61,48 @@ class Reading:
         path = "/".join(part for part in (type_, id_, "_history") if part)
         return Answer(200, bundles.history(page, call.base, path, call.params))
 
-    async def search(self, call: Call, type_: str) -> Answer:
-        """GET /Type?... and POST /Type/_search"""
-        call.trace.interaction, call.trace.action = "search-type", "E"
+    async def search(self, call: Call, type_: str | None, within: tuple[str, str] | None = None) -> Answer:
+        """GET /Type?..., /?_type=..., /Patient/id/Type?..., and the same POSTed to _search"""
+        call.trace.interaction, call.trace.action = "search-type" if type_ else "search-system", "E"
         if call.method == "POST":
             await add_form(call)
-        call.trace.detail = described(call.params)
-        scope = await self._scope(call, "search", type_)
+        path = "/".join([*(within or ()), *([type_] if type_ else ["*"] if within else [])])
+        call.trace.detail = described(call.params, "/".join(within) if within else "")
+        scope = await self._scope(call, "search", type_) if type_ else await self._scopes(call, within)
         strict = call.prefers("handling") != "lenient"
         cut = summary.wanted(call.param("_summary"), call.param("_elements"))
-        search = self._platform.store.search
-        page = await ask(self._platform.readers, lambda c: search(c, type_, call.params, scope=scope, strict=strict))
+        search, params = self._platform.store.search, call.params
+        page = await ask(
+            self._platform.readers, lambda c: search(c, type_, params, scope=scope, strict=strict, within=within)
+        )
         self._shown(call, page)
         bodies = None
         if cut:
             bodies = [summary.cut(one.body, cut) for one in page.matches]
             bodies += [one.body for one in page.included]
-        return Answer(200, bundles.searchset(page, call.base, type_, call.params, bodies=bodies))
+        return Answer(200, bundles.searchset(page, call.base, path, call.params, bodies=bodies))
+
+    async def _scopes(self, call: Call, within: tuple[str, str] | None) -> dict[str, Scope]:
+        """The scope of each type that is searched. A type the role may not search is left out, unless asked by name."""
+        call.trace.type = within[0] if within else ""
+        asked = [name for name in call.param("_type").split(",") if name]
+        scopes: dict[str, Scope] = {}
+        for name in asked or self._platform.definitions.types:
+            if name == "AuditEvent" or not self._platform.definitions.is_resource(name):
+                if asked:
+                    raise Incorrect("'_type' is a list of FHIR R4 resource types; AuditEvent is searched alone")
+                continue
+            try:
+                scope = await self._gate.decide(call.who, "search", name, call.at)
+            except Forbidden:
+                if asked:
+                    raise
+                continue
+            if scope.identified:
+                scopes[name] = scope
+        if not scopes:
+            raise Forbidden(f"as {call.who.role} you see figures, not single residents")
+        return scopes
 
     async def everything(self, call: Call, id_: str) -> Answer:
         """GET /Patient/id/$everything"""
