@@ -244,6 +244,30 @@ def test_checking_ends_after_many_errors_and_says_so() -> None:
     assert issues[-1].code == "too-costly"
 
 
+def test_a_snapshot_repeats_r4s_own_rules_without_their_being_told_twice() -> None:
+    definition = structure("Patient", {"": {}, "contact": {}})
+    own = {"key": "pat-1", "severity": "error", "human": "other words", "expression": "name.exists()"}
+    mine = {"key": "inv-1", "severity": "error", "human": "mine", "expression": "name.exists()"}
+    definition["snapshot"] = definition.pop("differential")
+    definition["snapshot"]["element"][1]["constraint"] = [own, mine]
+    patient = {"resourceType": "Patient", "contact": [{"gender": "male"}]}
+    issues = validate_resource(patient, profiles=[URL], lookup={URL: definition}.get)
+    assert [one.text.partition(":")[0] for one in issues if one.severity == "error"] == ["pat-1", "inv-1"]
+
+
+@pytest.mark.parametrize(
+    ("system", "expected"),
+    [
+        ("http://terminology.hl7.org/CodeSystem/v3-ActCode", ["warning Patient.meta.tag[0].code"]),
+        ("http://hl7.org/fhir/administrative-gender", ["error Patient.meta.tag[0].code"]),
+        ("http://loinc.org", []),
+    ],
+)
+def test_a_code_that_its_system_does_not_have(system: str, expected: list[str]) -> None:
+    patient = {"resourceType": "Patient", "meta": {"tag": [{"system": system, "code": "no-such"}]}}
+    assert told(validate_resource(patient)) == expected
+
+
 def test_an_update_needs_an_id() -> None:
     assert told(validate_resource({"resourceType": "Patient"}, mode="update")) == ["error Patient.id"]
     assert told(validate_resource({"resourceType": "Patient", "id": "a"}, mode="update")) == []

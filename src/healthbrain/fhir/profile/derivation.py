@@ -16,6 +16,7 @@ from healthbrain.fhir.profile.parts import BY_TYPE, MANY, Context, Part, Profile
 from healthbrain.fhir.profile.rules import rule_of
 
 CORE = "http://hl7.org/fhir/StructureDefinition/"
+_DEEPEST = 64  # as in JSON
 _BY_SHORTHAND = Slicing(BY_TYPE.discriminators, "closed")
 
 Structure = dict[str, Any]
@@ -60,7 +61,7 @@ def _tree(structure: Structure, lookup: Lookup, within: tuple[str, ...]) -> Part
     else:
         root = _base(structure, type_, lookup, (*within, url))
         elements = _elements(structure.get("differential"))
-    place = _Places(root)
+    place = _Places(root, shorthand=not snapshot)
     for element in elements:
         part = place.find(element)
         if part is not None:
@@ -101,8 +102,9 @@ def _list(value: Any) -> list[Any]:
 class _Places:
     """Finds, or makes, the part that an ElementDefinition is about; follows the order of the elements."""
 
-    def __init__(self, root: Part) -> None:
+    def __init__(self, root: Part, *, shorthand: bool) -> None:
         self._root = root
+        self._shorthand = shorthand
         self._slices: dict[str, str] = {}  # path -> the slice its latest element named
 
     def find(self, element: dict[str, Any]) -> Part | None:
@@ -110,9 +112,11 @@ class _Places:
         if not isinstance(path, str) or path.split(".")[0].partition(":")[0] != self._root.name:
             return None
         names = path.split(".")
+        if len(names) > _DEEPEST:
+            return None
         part = self._root
         for name, slice_ in list(zip(names, self._named(element, names), strict=True))[1:]:
-            part = _step(part, name, slice_)
+            part = _step(part, name, slice_, shorthand=self._shorthand)
         return part
 
     def _named(self, element: dict[str, Any], names: list[str]) -> list[str]:
@@ -130,13 +134,14 @@ class _Places:
         return found
 
 
-def _step(part: Part, name: str, slice_: str) -> Part:
+def _step(part: Part, name: str, slice_: str, *, shorthand: bool) -> Part:
     """The part of an element within another, or of a slice of it."""
     plain = name.removesuffix("[x]")
     type_ = _content(part, plain)
     if type_ is None and (found := _choice_key(part, plain)):
         child = part.children.setdefault(found[0], Part(found[0], "", choice=True))
-        _restrict(child, found[1])
+        if shorthand:
+            _restrict(child, found[1])
         return _slice(child, slice_ or name, found[1])
     child = part.children.setdefault(plain, Part(plain, type_ or "", choice=name.endswith("[x]")))
     return _slice(child, slice_, "") if slice_ else child

@@ -96,9 +96,26 @@ def _binding(part: Part, given: Any) -> None:
 
 def _rule(part: Part, given: Record, origin: str) -> None:
     key, expression = str(given.get("key", "")), given.get("expression")
-    if not isinstance(expression, str) or key in STRUCTURAL or (key, expression) in _own_rules():
+    if (
+        not isinstance(expression, str)
+        or key in STRUCTURAL
+        or _is_own(key, expression, str(given.get("source", _CORE)))
+    ):
         return
     part.rules[key] = rule_of(key, str(given.get("severity")), expression, str(given.get("human", "")), origin)
+
+
+def _is_own(key: str, expression: str, source: str) -> bool:
+    """Whether a rule is R4's own, in this wording or in that of another edition of R4."""
+    if (key, expression) in _own_rules():
+        return True
+    return key in _own_keys() and source.startswith(_CORE)
+
+
+@cache
+def _own_keys() -> frozenset[str]:
+    """Keys of R4's own rules; inv-1 and the like are everybody's."""
+    return frozenset(key for key, _ in _own_rules() if not key.startswith("inv-"))
 
 
 @cache

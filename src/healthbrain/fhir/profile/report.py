@@ -22,21 +22,26 @@ class Mismatch(Exception):
 class Report:
     """The issues of one validation."""
 
-    __slots__ = ("_alike", "_errors", "_unchecked", "issues")
+    __slots__ = ("_alike", "_errors", "_told", "_unchecked", "issues")
 
     def __init__(self, issues: Sequence[Issue] = ()) -> None:
         self.issues: list[Issue] = list(issues)
         self._errors = len(self.issues)
+        self._told: set[Issue] = set()
         self._unchecked: set[str] = set()
         self._alike: Counter[str] = Counter()
 
     def add(self, severity: Severity, code: str, place: Place | None, text: str) -> None:
         """Note a finding. Raises Enough at the limit of errors."""
+        issue = Issue(severity, code, path(place), text)
+        if issue in self._told:  # a slice repeats what its element asks in published snapshots
+            return
+        self._told.add(issue)
         if severity != "error":
             self._alike[text] += 1
             if self._alike[text] > ALIKE:
                 return
-        self.issues.append(Issue(severity, code, path(place), text))
+        self.issues.append(issue)
         if severity == "error":
             self._errors += 1
             if self._errors >= MOST:
