@@ -174,10 +174,8 @@ async def test_open_types_do_not_bring_closed_ones_along(hb: World, who: str) ->
         for method, url in (("GET", "Practitioner/prac-1"), ("HEAD", "Patient/c-zx"))
     ]
     answer = await hb.ask("POST", "", who, json={"resourceType": "Bundle", "type": "batch", "entry": mixed})
-    if answer.status_code == 200:
-        assert answer.json()["entry"][1]["response"]["status"][:3] == ("200" if "c-zx" in seen else "404")
-    else:
-        assert answer.status_code == 403
+    assert answer.json()["entry"][0]["response"]["status"][:3] == "200"
+    assert answer.json()["entry"][1]["response"]["status"][:3] in ({"200"} if "c-zx" in seen else {"404", "403"})
 
 
 async def test_nobody_without_a_name_sees_anything(hb: World) -> None:
@@ -264,14 +262,13 @@ async def test_a_change_by_cookie_needs_the_token_of_its_session(hb: World) -> N
     await hb.ask("DELETE", "Observation/csrf", "QPXY")
 
 
-async def test_a_bundle_with_one_forbidden_entry_does_nothing(hb: World) -> None:
+async def test_a_transaction_with_one_forbidden_entry_does_nothing(hb: World) -> None:
     entries = [
         {"request": {"method": "PUT", "url": "Observation/o-new"}, "resource": observation("o-new", "a-xy")},
         {"request": {"method": "DELETE", "url": "Observation/o-a-xy"}},
     ]
-    for kind in ("transaction", "batch"):
-        answer = await hb.ask("POST", "", "doctor", json={"resourceType": "Bundle", "type": kind, "entry": entries})
-        assert answer.status_code == 403
+    body = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+    assert (await hb.ask("POST", "", "doctor", json=body)).status_code == 403
     assert (await hb.ask("GET", "Observation/o-new", "SH")).status_code == 404
 
 

@@ -232,7 +232,8 @@ class Fhir:
         if call.segments == ["metadata"] or (call.trace.written and error is None):
             return answer
         status = http_status(error) if error else answer.status
-        outcome = audit.FINE if status < 400 else audit.FAILED if status >= 500 else audit.REFUSED
+        fine = audit.REFUSED if call.trace.refused else audit.FINE
+        outcome = fine if status < 400 else audit.FAILED if status >= 500 else audit.REFUSED
         if error is not None:
             call.trace.patients.clear()  # nothing was shown
         try:

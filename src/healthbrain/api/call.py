@@ -36,6 +36,7 @@ class Trace:
     id: str | None = None
     patients: set[int] = field(default_factory=set)
     detail: str = ""
+    refused: bool = False  # nothing of what was asked was permitted, though the answer is 200 (a batch)
     written: bool = False  # the event is in the database already, with the change it tells of
 
 

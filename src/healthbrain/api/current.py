@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
 
+from healthbrain.api.entries import Reach
 from healthbrain.api.witness import Witness
 from healthbrain.database import Connection
 from healthbrain.scope import Scope
@@ -24,15 +25,16 @@ class Change:
 
     scope: Scope
     witness: Witness
+    reach: Reach | None = None  # of the entries of a bundle
 
 
 _CURRENT: ContextVar[Change] = ContextVar("change")
 
 
 @contextmanager
-def changing(scope: Scope, witness: Witness) -> Iterator[None]:
+def changing(scope: Scope, witness: Witness, reach: Reach | None = None) -> Iterator[None]:
     """Inside, everything written is written by this change."""
-    token = _CURRENT.set(Change(scope, witness))
+    token = _CURRENT.set(Change(scope, witness, reach))
     try:
         yield
     finally:
@@ -73,4 +75,5 @@ class ScopedStore(Store):
 
 
 def _narrowed(context: WriteContext) -> WriteContext:
-    return replace(context, scope=_CURRENT.get().scope)
+    current = _CURRENT.get()
+    return replace(context, scope=current.scope, reach=current.reach)

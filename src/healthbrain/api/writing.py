@@ -7,7 +7,7 @@ ledger row and its audit event are one transaction.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ import orjson
 
 from healthbrain import exchange
 from healthbrain.access import Gate, permitted
-from healthbrain.api import media
+from healthbrain.api import entries, media
 from healthbrain.api.answer import Answer, of_version, outcome
 from healthbrain.api.call import Call
 from healthbrain.api.current import ScopedStore, changing, observe
@@ -25,19 +25,11 @@ from healthbrain.api.platform import Platform
 from healthbrain.api.witness import Witness
 from healthbrain.errors import Forbidden, HealthBrainError, Incorrect, Malformed
 from healthbrain.exchange import Arrival, Interaction, Receipt, Terms
-from healthbrain.fhir import dump, extract, parse
+from healthbrain.fhir import dump, parse
 from healthbrain.scope import Action, Principal, Scope
-from healthbrain.store import WriteContext, Written, patient_key
+from healthbrain.store import WriteContext, Written
 
-_ACTIONS: dict[str, Action] = {
-    "POST": "write",
-    "PUT": "write",
-    "PATCH": "write",
-    "DELETE": "delete",
-    "GET": "search",
-    "HEAD": "search",
-}
-_READING: tuple[Action, ...] = ("read", "search")
+NOWHERE = Scope((), ())
 
 
 class Writing:
@@ -113,25 +105,31 @@ class Writing:
             wrong = Incorrect("POST to the base takes a Bundle of type transaction or batch")
             raise await self._refused(call, raw, wrong)
         call.trace.interaction = str(kind)
-        actions = dict.fromkeys(_asked(sent.get("entry")))
-        reads = any(action in _READING for action, _ in actions)
-        scope = await self._bundle_scope(call, list(actions))
+        actions = list(dict.fromkeys(entries.asked(sent.get("entry"))))
+        reads = any(action in entries.READING for action, _ in actions)
+        scope = await self._transaction_scope(call, actions) if kind == "transaction" else NOWHERE
+        reach = await entries.reach_of(self._gate, call, actions)
         witness = Witness(call, at_once=kind == "transaction" and not reads)
-        if actions and all(action in _READING for action, _ in actions):
-            response = await self._read_bundle(call, sent, scope, witness)
+        if actions and not reach.changes:
+            response = await self._read_bundle(call, sent, scope, witness, reach)
         else:
-            receipt = await self._receive(call, raw, None, scope, witness)
+            receipt = await self._receive(call, raw, None, scope, witness, reach)
             if receipt.state == "duplicate":
                 return _again(receipt)
             response = receipt.response
         if reads:
-            call.trace.patients |= _patients_in(response)
+            call.trace.patients |= entries.patients_in(response)
+        if kind == "batch":
+            entries.note_refusals(call.trace, response)
+        entries.preferred(response, witness.seen, call.prefers("return"))
         return Answer(200, dump(response))
 
-    async def _read_bundle(self, call: Call, sent: dict[str, Any], scope: Scope, witness: Witness) -> dict[str, Any]:
+    async def _read_bundle(
+        self, call: Call, sent: dict[str, Any], scope: Scope, witness: Witness, reach: entries.Reach
+    ) -> dict[str, Any]:
         """A bundle that changes nothing is no arrival."""
         context = WriteContext(call.who.organisation, call.at)
-        with changing(scope, witness):
+        with changing(scope, witness, reach):
             async with lend(self._platform.pool) as connection:
                 return await self._store.bundle(connection, sent, context)
 
@@ -189,10 +187,16 @@ class Writing:
         return of_version(200, body, stored.version, stored.updated, location)
 
     async def _receive(
-        self, call: Call, raw: bytes, interaction: Interaction | None, scope: Scope, witness: Witness
+        self,
+        call: Call,
+        raw: bytes,
+        interaction: Interaction | None,
+        scope: Scope,
+        witness: Witness,
+        reach: entries.Reach | None = None,
     ) -> Receipt:
         arrival = await self._arrival(call, raw, interaction)
-        with changing(scope, witness):
+        with changing(scope, witness, reach):
             terms = Terms(scope, witness.foresee) if interaction else None
             receipt = await self._ledger.receive(arrival, at=call.at, terms=terms)
         if receipt.error is not None:
@@ -242,15 +246,15 @@ class Writing:
         call.trace.type = type_
         return await self._gate.decide(call.who, action, type_, call.at)
 
-    async def _bundle_scope(self, call: Call, asked: Sequence[tuple[Action, str]]) -> Scope:
-        """What all entries together may touch. Every entry must be permitted; changes narrow the scope to theirs."""
+    async def _transaction_scope(self, call: Call, asked: Sequence[tuple[Action, str]]) -> Scope:
+        """What all changes together may touch. Every entry must be permitted; changes narrow the scope to theirs."""
         for action, type_ in asked:
             permitted(call.who, action, type_)
-        changes = [one for one in asked if one[0] not in _READING]
+        changes = [one for one in asked if one[0] not in entries.READING]
         scopes = [await self._gate.decide(call.who, action, type_, call.at) for action, type_ in changes or asked]
         if not all(scope.identified for scope in scopes):
             raise Forbidden("you see figures, not single residents; declare a purpose of use that allows it first")
-        return min(scopes, key=_breadth, default=Scope((), ()))
+        return min(scopes, key=_breadth, default=NOWHERE)
 
     async def _resource(self, call: Call) -> bytes:
         media.check_resource_type(call)
@@ -281,34 +285,6 @@ async def _glance(raw: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         return parse(raw)
     return sent if isinstance(sent, dict) else {}
-
-
-def _asked(entries: Any) -> Iterable[tuple[Action, str]]:
-    """The (action, type) of each entry, as far as it can be read; what cannot is refused later with its place."""
-    for entry in entries if isinstance(entries, list) else ():
-        request = entry.get("request") if isinstance(entry, dict) else None
-        if not isinstance(request, dict):
-            continue
-        action = _ACTIONS.get(str(request.get("method")))
-        type_, _, id_ = str(request.get("url", "")).lstrip("/").partition("?")[0].partition("/")
-        if action == "search" and id_:
-            action = "read"
-        if action and type_:
-            yield action, type_
-
-
-def _patients_in(response: dict[str, Any]) -> set[int]:
-    """The patients whose data a response bundle shows."""
-    found: set[int] = set()
-    for entry in response.get("entry", ()):
-        resource = entry.get("resource")
-        if resource is None:
-            continue
-        if resource["resourceType"] == "Bundle":
-            found |= _patients_in(resource)
-        else:
-            found.update(patient_key(id_) for id_ in extract(resource).patients)
-    return found
 
 
 def _breadth(scope: Scope) -> float:

@@ -12,6 +12,7 @@ The only room that speaks SQL to the resource tables. Shape and reasons: docs/de
 from healthbrain.store.bodies import compress, decompress
 from healthbrain.store.bundles import LARGEST_BUNDLE, searchset
 from healthbrain.store.changes import START, Change, Position, changes, latest, prune
+from healthbrain.store.entries import action_of
 from healthbrain.store.keys import patient_key
 from healthbrain.store.patching import json_patch
 from healthbrain.store.ready import READY_TYPES, Ready, make_ready, ready_columns
@@ -33,6 +34,7 @@ __all__ = [
     "Write",
     "WriteContext",
     "Written",
+    "action_of",
     "changes",
     "compress",
     "decompress",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -87,7 +88,7 @@ async def _transaction(
         if entry.existing is not None:
             answers[entry.number] = _answer_existing(entry.existing)
         elif entry.method in {"GET", "HEAD"}:
-            answers[entry.number] = await _get(connection, entry, context)
+            answers[entry.number] = await _get(connection, entry, _for_entry(entry, context))
     return [answers[number] for number in range(len(entries))]
 
 
@@ -105,7 +106,7 @@ async def _batch(
     for entry in sorted(entries, key=lambda e: ORDER[e.method]):
         try:
             async with connection.transaction():
-                answers[entry.number] = await _batch_entry(connection, entry, context, observers)
+                answers[entry.number] = await _batch_entry(connection, entry, _for_entry(entry, context), observers)
         except HealthBrainError as error:
             answers[entry.number] = _answer_error(error)
         except psycopg.errors.DataError:
@@ -130,6 +131,10 @@ async def _batch_entry(
     place = f"{entry.place}.resource"
     (written,) = await write(connection, [_write(entry)], context, observers=observers, places=[place])
     return _answer_written(entry, written)
+
+
+def _for_entry(entry: Entry, context: WriteContext) -> WriteContext:
+    return context if context.reach is None else replace(context, scope=context.reach(entry.action, entry.type))
 
 
 def _searcher(connection: Connection, context: WriteContext) -> Search:

@@ -14,6 +14,7 @@ from healthbrain.errors import (
     Issue,
 )
 from healthbrain.fhir import definitions
+from healthbrain.scope import Action
 from healthbrain.store.patching import Patch, read_patch
 from healthbrain.store.values import Stored
 
@@ -41,6 +42,10 @@ class Entry:
     @property
     def place(self) -> str:
         return f"Bundle.entry[{self.number}]"
+
+    @property
+    def action(self) -> Action:
+        return _action(self.method, self.id)
 
     @property
     def target(self) -> str:
@@ -90,13 +95,31 @@ def read_entry(number: int, raw: Any) -> Entry:
     return entry
 
 
-def _read_url(entry: Entry, url: str) -> None:
-    path, _, query = url.partition("?")
+def action_of(method: str, url: str) -> tuple[Action, str]:
+    """What an entry with this method and url wants to do with which type. Raises Incorrect when it cannot be told."""
+    type_, id_, _ = _target(url.partition("?")[0])
+    if method not in ORDER or type_ not in definitions().types:
+        raise Incorrect("the method or the type is none of FHIR R4")
+    return _action(method, id_), type_
+
+
+def _action(method: str, id_: str) -> Action:
+    if method in {"GET", "HEAD"}:
+        return "read" if id_ else "search"
+    return "delete" if method == "DELETE" else "write"
+
+
+def _target(path: str) -> tuple[str, str, str]:
+    """Type, id and what follows."""
     parts = [unquote(part) for part in path.strip("/").split("/")]
     while len(parts) > 1 and parts[0] not in definitions().types:
         parts.pop(0)  # an absolute url: what stands before the type is our own base
-    entry.type, entry.id = parts[0], parts[1] if len(parts) > 1 else ""
-    entry.rest = "/".join(parts[2:])
+    return parts[0], parts[1] if len(parts) > 1 else "", "/".join(parts[2:])
+
+
+def _read_url(entry: Entry, url: str) -> None:
+    path, _, query = url.partition("?")
+    entry.type, entry.id, entry.rest = _target(path)
     entry.query = query_of(query)
     if entry.type not in definitions().types:
         raise Incorrect(f"{entry.place}.request.url: does not begin with a resource type of FHIR R4")

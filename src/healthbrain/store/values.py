@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from healthbrain.database import Connection
 from healthbrain.fhir import parse
-from healthbrain.scope import EVERYTHING, Scope
+from healthbrain.scope import EVERYTHING, Action, Scope
 
 Kind = Literal["create", "update", "delete", "merge"]
 
@@ -32,13 +32,18 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class WriteContext:
-    """Who writes and when. Existing resources outside `scope` are not touched (Forbidden)."""
+    """Who writes and when. Existing resources outside `scope` are not touched (Forbidden).
+
+    `reach` says how far each entry of a bundle may go, by what it does to which type; it raises when that is nowhere.
+    Without it `scope` holds for all of them. The changes of a transaction always have `scope`, being one change.
+    """
 
     owner: int
     at: datetime
     delivery: int | None = None
     author: str = ""
     scope: Scope = EVERYTHING
+    reach: Callable[[Action, str], Scope] | None = None
 
 
 @dataclass(frozen=True, slots=True)

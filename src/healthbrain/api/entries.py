@@ -1,0 +1,106 @@
+"""The entries of a bundle: what each asks for, how far each may reach, what Prefer adds to its answer.
+
+A transaction is one act, so each of its entries must be permitted; in a batch every entry stands for itself, and one
+that is not permitted is answered with 403 while the others are done (R4 http, 3.1.0.11.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from healthbrain.access import Gate
+from healthbrain.api.answer import outcome
+from healthbrain.api.call import Call, Trace
+from healthbrain.errors import Forbidden, HealthBrainError, Incorrect
+from healthbrain.fhir import extract
+from healthbrain.scope import Action, Scope
+from healthbrain.store import Written, action_of, patient_key
+
+READING: tuple[Action, ...] = ("read", "search")
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far each kind of entry of one bundle may reach."""
+
+    known: Mapping[tuple[Action, str], Scope | HealthBrainError]
+
+    @property
+    def changes(self) -> bool:
+        """Whether any entry may change something."""
+        return any(isinstance(found, Scope) and action not in READING for (action, _), found in self.known.items())
+
+    def __call__(self, action: Action, type_: str) -> Scope:
+        """The scope of an entry. Raises why it has none."""
+        found = self.known.get((action, type_))
+        if found is None:
+            raise Forbidden(f"{action} of {type_} was not asked for when this bundle was admitted")
+        if isinstance(found, HealthBrainError):
+            raise found
+        return found
+
+
+async def reach_of(gate: Gate, call: Call, asked: Iterable[tuple[Action, str]]) -> Reach:
+    """Decide for every kind of entry; what is not permitted stays with the entries that ask for it."""
+    known: dict[tuple[Action, str], Scope | HealthBrainError] = {}
+    for action, type_ in asked:
+        try:
+            scope = await gate.decide(call.who, action, type_, call.at)
+            if not scope.identified:
+                raise Forbidden("you see figures, not single residents; declare a purpose of use that allows it first")
+            known[action, type_] = scope
+        except Forbidden as refusal:
+            known[action, type_] = refusal
+    return Reach(known)
+
+
+def asked(entries: Any) -> Iterable[tuple[Action, str]]:
+    """The (action, type) of each entry, as far as it can be read; what cannot is refused later with its place."""
+    for entry in entries if isinstance(entries, list) else ():
+        request = entry.get("request") if isinstance(entry, dict) else None
+        if isinstance(request, dict):
+            try:
+                yield action_of(str(request.get("method")), str(request.get("url", "")))
+            except Incorrect:
+                continue
+
+
+def patients_in(response: Mapping[str, Any]) -> set[int]:
+    """The patients whose data a response bundle shows."""
+    found: set[int] = set()
+    for entry in response.get("entry", ()):
+        resource = entry.get("resource")
+        if resource is None:
+            continue
+        if resource["resourceType"] == "Bundle":
+            found |= patients_in(resource)
+        elif resource["resourceType"] != "OperationOutcome":
+            found.update(patient_key(id_) for id_ in extract(resource).patients)
+    return found
+
+
+def note_refusals(trace: Trace, response: Mapping[str, Any]) -> None:
+    """Write into the audit event how many entries were not permitted; when none was, the whole counts as refused."""
+    statuses = [str(entry.get("response", {}).get("status", "")) for entry in response.get("entry", ())]
+    forbidden = sum(status.startswith("403") for status in statuses)
+    if forbidden:
+        trace.detail = "; ".join(part for part in (trace.detail, f"{forbidden} entries forbidden") if part)
+        trace.refused = forbidden == len(statuses)
+
+
+def preferred(response: dict[str, Any], written: Sequence[Written], wanted: str) -> None:
+    """Add to each entry's answer what `Prefer: return=` asks for; nothing is the default in a bundle."""
+    if wanted not in ("representation", "OperationOutcome"):
+        return
+    done = {f"{one.type}/{one.id}/_history/{one.version}": one for one in written}
+    for entry in response.get("entry", ()):
+        one = done.get(entry.get("response", {}).get("location", ""))
+        if one is None:
+            continue
+        if wanted == "representation" and one.resource is not None:
+            entry["resource"] = one.resource
+        elif wanted == "OperationOutcome":
+            what = "created" if one.created else "updated" if one.changed else "unchanged"
+            entry["response"]["outcome"] = outcome("information", "informational", f"{one.type}/{one.id}: {what}")
