@@ -15,7 +15,7 @@ from healthbrain.fhir.fhirpath.model import is_a
 from healthbrain.fhir.findings import SINGLE, Enough
 from healthbrain.fhir.profile.derivation import Unusable
 from healthbrain.fhir.profile.exact import at_least, at_most, meets
-from healthbrain.fhir.profile.items import Item, same_content
+from healthbrain.fhir.profile.items import Item
 from healthbrain.fhir.profile.known import Profiles, type_of
 from healthbrain.fhir.profile.parts import MANY, Part, Profile, TypeRule
 from healthbrain.fhir.profile.report import Mismatch, Question, Report
@@ -111,15 +111,11 @@ class Conformance:
         self._children(item, part, profile)
 
     def _children(self, item: Item, part: Part, profile: Profile) -> None:
-        """What a part asks inside an element. Elements with the content of another (contentReference) are as that."""
+        """What a part asks inside an element; one with the content of another (contentReference) is as that."""
         for child in part.children.values():
             self.group(item, item.children(child.name), child, profile)
         if part.like and (model := profile.at(part.like)) is not None:
             self._children(item, model, profile)
-        for name, path in same_content(item.type).items():
-            if name not in part.children and (model := profile.at(path)) is not None and model.children:
-                for one in item.children(name):
-                    self._children(one, model, profile)
 
     def group(self, owner: Item, items: list[Item], part: Part, profile: Profile) -> None:
         """Check all elements of one name, or of one slice, in their owner."""

@@ -12,7 +12,7 @@ from typing import Any
 from healthbrain.errors import HealthBrainError
 from healthbrain.fhir.definitions import definitions
 from healthbrain.fhir.profile.facts import apply_facts, prune
-from healthbrain.fhir.profile.parts import BY_TYPE, MANY, Context, Part, Profile, Slicing, TypeRule
+from healthbrain.fhir.profile.parts import BY_TYPE, MANY, Context, Part, Profile, Slicing, TypeRule, part_at
 from healthbrain.fhir.profile.rules import rule_of
 
 CORE = "http://hl7.org/fhir/StructureDefinition/"
@@ -32,7 +32,7 @@ def derive(structure: Structure, lookup: Lookup) -> Profile:
 
     Raises Unusable when it, or a profile it is built on, is unknown, circular or not about a type of R4.
     """
-    root = prune(_tree(structure, lookup, ()))
+    root = _with_same_content(prune(_tree(structure, lookup, ())))
     return Profile(
         url=str(structure.get("url", "")),
         type=root.type,
@@ -66,6 +66,22 @@ def _tree(structure: Structure, lookup: Lookup, within: tuple[str, ...]) -> Part
         part = place.find(element)
         if part is not None:
             apply_facts(part, element, url)
+    return root
+
+
+def _with_same_content(root: Part) -> Part:
+    """Add what snapshots have of elements that take their content from another: `Questionnaire.item.item`."""
+    known = definitions()
+    for name in known.type_names:
+        if not name.startswith(f"{root.type}."):
+            continue
+        for element in known.type(name).elements.values():
+            like = element.types[0].code
+            if "." in like and like != f"{name}.{element.name}" and (model := part_at(root, like)) and model.children:
+                part = root
+                for step in [*name.split(".")[1:], element.name]:
+                    part = _step(part, step, "", shorthand=False)
+                part.like = like
     return root
 
 

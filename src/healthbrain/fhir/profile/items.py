@@ -177,18 +177,6 @@ def _table(type_: str) -> dict[str, dict[str, tuple[Element, str, str]]]:
     return found
 
 
-@cache
-def same_content(type_: str) -> dict[str, str]:
-    """Elements of a type that have the content of another element: name -> path of that element."""
-    if "." not in type_:
-        return {}
-    return {
-        element.name: element.types[0].code
-        for element in definitions().type(type_).elements.values()
-        if "." in element.types[0].code and element.types[0].code != f"{type_}.{element.name}"
-    }
-
-
 def _entries(resource: dict[str, Any], outer: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The entries of a Bundle by fullUrl and by Type/id, those of Bundles around it included."""
     listed = resource.get("entry") if resource.get("resourceType") == "Bundle" else None

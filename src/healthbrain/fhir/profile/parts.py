@@ -147,7 +147,12 @@ class Profile:
 
     def at(self, path: str) -> Part | None:
         """The part of an element named by its path, such as `Questionnaire.item`."""
-        part: Part | None = self.root
-        for name in path.split(".")[1:]:
-            part = None if part is None else part.children.get(name.removesuffix("[x]"))
-        return part
+        return part_at(self.root, path)
+
+
+def part_at(root: Part, path: str) -> Part | None:
+    """The part of an element below a root, by its path."""
+    part: Part | None = root
+    for name in path.split(".")[1:]:
+        part = None if part is None else part.children.get(name.removesuffix("[x]"))
+    return part
