@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -196,8 +197,34 @@ def test_the_profile_of_a_target_is_checked_when_it_is_at_hand() -> None:
         return told(validate_resource(resource, profiles=[URL], lookup=known.get, resolve=lambda _: target))
 
     assert check(None) == ["information Observation.subject"]
-    assert check(patient) == ["error Observation.subject"]
+    assert check(patient) == ["error Observation.subject.resolve().birthDate"]
     assert check(patient | {"birthDate": "1961"}) == []
+
+
+def test_a_profile_of_a_type_that_is_unknown_is_never_taken_for_met() -> None:
+    types = {"type": [{"code": "HumanName", "profile": ["urn:unknown-a", "urn:unknown-b"]}]}
+    subject = {"type": [{"code": "Reference", "targetProfile": ["urn:unknown-c"]}]}
+    known = {URL: structure("Patient", {"name": types, "link.other": subject})}
+    patient = {
+        "resourceType": "Patient",
+        "name": [{"text": "a"}],
+        "link": [{"other": {"reference": "Patient/p1"}, "type": "seealso"}],
+    }
+    issues = validate_resource(patient, profiles=[URL], lookup=known.get, resolve=lambda _: {"resourceType": "Patient"})
+    assert told(issues) == ["information Patient.link[0].other.resolve()", "information Patient.name[0]"]
+
+
+def test_rules_may_ask_for_the_time() -> None:
+    rule = {"key": "t-1", "severity": "error", "human": "born before today", "expression": "birthDate <= today()"}
+    known = {URL: structure("Patient", {"": {"constraint": [rule]}})}
+    patient = {"resourceType": "Patient", "birthDate": "2030-01-01"}
+
+    def check(at: datetime | None) -> list[str]:
+        return told(validate_resource(patient, profiles=[URL], lookup=known.get, at=at))
+
+    assert check(datetime(2026, 11, 22, tzinfo=UTC)) == ["error Patient"]
+    assert check(datetime(2030, 11, 22, tzinfo=UTC)) == []
+    assert check(None) == ["information Patient"]
 
 
 def test_a_snapshot_alone_is_enough() -> None:

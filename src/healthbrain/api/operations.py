@@ -88,6 +88,7 @@ class Operations:
                 value_sets=lambda url: shelf.find("ValueSet", url),
                 resolve=lambda text: shelf.find("", text),
                 mode=asked.mode,
+                at=call.at,
             )
             if not shelf.missed:
                 break

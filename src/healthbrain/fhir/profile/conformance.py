@@ -97,6 +97,10 @@ class Conformance:
             return False
         return True
 
+    def knows(self, canonical: str) -> bool:
+        """Whether a profile can be checked against."""
+        return bool(type_of(canonical)) or self.work.profiles.usable(canonical) is not None
+
     def part(self, item: Item, part: Part, profile: Profile) -> None:
         """Check one element against its part of a profile."""
         self.work.spend()
@@ -153,17 +157,21 @@ class Conformance:
             wish = " or ".join(one.code for one in types)
             self.report.error("structure", item.place, f"must be of type {wish} (profile {profile.url})")
             return
-        profiles = tuple(url for one in mine for url in one.profiles if not _is_own_url(item, url))
-        if profiles and len(profiles) == sum(len(one.profiles) for one in mine):
+        profiles = tuple(url for one in mine for url in one.profiles)
+        if all(one.profiles for one in mine) and not any(_is_own_url(item, url) for url in profiles):
             self._any_of(item, profiles, profile)
         targets = tuple(url for one in mine for url in one.targets)
         if targets and item.type == "Reference":
             self._target(item, targets, profile)
 
     def _any_of(self, item: Item, profiles: tuple[str, ...], profile: Profile) -> None:
+        unknown = [url for url in profiles if not self.knows(url)]
         if len(profiles) == 1:
             self.conform(item, profiles[0])
-        elif not any(self.fits(item, one) for one in profiles):
+        elif not any(self.fits(item, url) for url in profiles if url not in unknown):
+            if unknown:
+                self.conform(item, unknown[0])  # notes that it is not known here
+                return
             text = f"conforms to none of {', '.join(profiles)} (profile {profile.url})"
             self.report.error("structure", item.place, text)
 
@@ -181,9 +189,8 @@ class Conformance:
         elif found is None:
             text = f"whether the target conforms to {_names(urls)} was not checked: it is not at hand"
             self.report.unchecked(f"target of {_names(urls)}", item.place, text)
-        elif not any(self.fits(found, url) for url in urls):
-            text = f"points to a resource that conforms to none of {', '.join(urls)} (profile {profile.url})"
-            self.report.error("value", item.place, text)
+        else:
+            self._any_of(found, tuple(urls), profile)
 
     def _could_be(self, kind: str, canonical: str) -> bool:
         name = type_of(canonical)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, Literal
 
 from healthbrain.errors import Issue
@@ -38,6 +39,7 @@ def validate_resource(
     member_of: MemberOf | None = None,
     resolve: Resolve | None = None,
     mode: Mode | None = None,
+    at: datetime | None = None,
 ) -> list[Issue]:
     """What is wrong with a resource, or could not be checked; [] when all was checked and is right.
 
@@ -45,7 +47,7 @@ def validate_resource(
     `value_sets(canonical)` a ValueSet that are not R4's own, `member_of(system, code, value_set)` whether a code is in
     a value set nobody else can list (None when that is not known; system None for a bare code), `resolve(reference)` a
     resource that is neither contained nor in the Bundle. None of them does I/O. `mode` is that of $validate: an update
-    needs an id.
+    needs an id. `at` is what now() says in rules; without it they are not checked.
 
     >>> validate_resource({"resourceType": "Observation", "status": "final", "code": {"text": "x"}},
     ...     profiles=["http://hl7.org/fhir/StructureDefinition/bp"])[-1].expression
@@ -60,7 +62,7 @@ def validate_resource(
         Profiles(lookup), Terminology(member_of, value_sets), rules=not any(one.code in _SHAPE for one in found)
     )
     checker = Conformance(work, report)
-    item = top_item(resource, type_, resolve, _functions(checker))
+    item = top_item(resource, type_, resolve, _functions(checker), at)
     with suppress(Enough):
         _check(item, checker, profiles, mode)
     if work.exhausted:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -30,6 +31,7 @@ class Around:
     entries: dict[str, dict[str, Any]]
     resolver: Resolve | None
     functions: Functions = field(default_factory=dict)
+    at: datetime | None = None
 
     def resolve(self, text: str) -> dict[str, Any] | None:
         """The resource a reference points to; None when it is not at hand."""
@@ -49,7 +51,7 @@ class Around:
     @property
     def scope(self) -> Scope:
         """As FHIRPath rules take it."""
-        return Scope(self.resource, self.root, {**self.functions, "resolve": self._or_stub})
+        return Scope(self.resource, self.root, {**self.functions, "resolve": self._or_stub}, self.at)
 
     def _or_stub(self, text: str) -> dict[str, Any] | None:
         """The resource, or what its reference tells of it."""
@@ -123,10 +125,14 @@ class Item:
 
 
 def top_item(
-    resource: dict[str, Any], type_: str, resolver: Resolve | None, functions: Functions | None = None
+    resource: dict[str, Any],
+    type_: str,
+    resolver: Resolve | None,
+    functions: Functions | None = None,
+    at: datetime | None = None,
 ) -> Item:
     """The item of a resource standing alone."""
-    around = Around(resource, resource, _entries(resource, {}), resolver, functions or {})
+    around = Around(resource, resource, _entries(resource, {}), resolver, functions or {}, at)
     return Item(resource, type_, (None, type_, SINGLE), around)
 
 
@@ -136,7 +142,7 @@ def resource_item(
     """The item of a resource within another, or referred to by it."""
     root = around.root if contained else resource
     entries = around.entries if contained else _entries(resource, around.entries)
-    inner = Around(resource, root, entries, around.resolver, around.functions)
+    inner = Around(resource, root, entries, around.resolver, around.functions, around.at)
     return Item(resource, str(resource.get("resourceType")), place, inner, owner=owner)
 
 

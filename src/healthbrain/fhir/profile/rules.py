@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any, Literal
 
@@ -23,11 +24,12 @@ Functions = Mapping[str, Callable[..., Any]]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The resource an element is in, the one that is in (itself unless contained), and the functions rules may use."""
+    """The resource an element is in, its container (itself unless contained), functions rules may use, and the time."""
 
     resource: Any
     root: Any
     functions: Functions
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,9 @@ class Rule:
             report.unchecked(self.text, place, f"{self.text}: the rule is no readable FHIRPath and was not checked")
             return
         try:
-            kept = self.expression.boolean(element, resource=scope.resource, root=scope.root, functions=scope.functions)
+            kept = self.expression.boolean(
+                element, resource=scope.resource, root=scope.root, functions=scope.functions, at=scope.at
+            )
         except Unanswerable as problem:
             report.unchecked(self.text, place, f"{self.text}: the rule was not checked ({problem.reason})")
             return

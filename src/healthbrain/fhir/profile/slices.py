@@ -95,7 +95,7 @@ class Slices:
                 if types:
                     return any(is_a(one.type, type_) for one in found for type_ in types)
             case "profile":
-                urls = [url for part in wanted for one in part.types or () for url in one.profiles]
+                urls = self._profiles(wanted)
                 if urls:
                     return any(self._checker.fits(one, url) for one in found for url in urls)
             case _:
@@ -121,10 +121,14 @@ class Slices:
         if part.binding is not None and part.binding.strength == "required":
             value_set, terminology = part.binding.value_set, self._checker.work.terminology
             return any(terminology.member(one.value, value_set) is not False for one in found)
-        urls = [url for one in part.types or () for url in one.profiles]
+        urls = self._profiles([part])
         if urls:
             return any(self._checker.fits(one, url) for one in found for url in urls)
         return None
+
+    def _profiles(self, parts: list[Part]) -> list[str]:
+        """The profiles of the types of parts, as far as they are known."""
+        return [url for part in parts for one in part.types or () for url in one.profiles if self._checker.knows(url)]
 
     def _target(self, part: Part) -> Part:
         """The demands on what a reference points to."""
