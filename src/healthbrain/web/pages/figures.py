@@ -81,10 +81,10 @@ def card(said: Language, one: Headline, *, url: str, chosen: bool, history: Sequ
     """A headline as a card."""
     definition, now = one.definition, one.now
     share = definition.kind == "proportion" and now.value is not None
+    comparable = now.complete or share  # an unfinished month of a count cannot be compared with a whole one
     moves = (
-        move(said, N_("Year on year"), definition, now, one.year_before),
-        # an unfinished month of a count cannot be compared with a whole one
-        move(said, N_("Period on period"), definition, now, one.before) if now.complete or share else None,
+        move(said, N_("vs last year"), definition, now, one.year_before) if comparable else None,
+        move(said, N_("vs last period"), definition, now, one.before) if comparable else None,
     )
     return Kpi(
         id=definition.id,

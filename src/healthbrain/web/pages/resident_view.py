@@ -193,12 +193,10 @@ def timeline_lines(said: Language, events: Sequence[Event]) -> list[TimelineLine
 
 def problem_line(said: Language, one: Problem) -> FactLine:
     """A diagnosis."""
-    since = said.short_day(one.first)
-    seen = said.say(N_("seen %(number)s times")) % {"number": one.times} if one.times > 1 else ""
     badge = said.say(N_("chronic")) if one.chronic else "" if one.active else said.say(N_("past"))
     return FactLine(
         one.display,
-        [f"{since} {seen}".strip()],
+        [said.short_day(one.first), said.number(one.times)],
         origin(said, one.sources[0] if one.sources else None),
         one.code,
         badge,
@@ -209,10 +207,9 @@ def problem_line(said: Language, one: Problem) -> FactLine:
 def medicine_line(said: Language, one: Medicine) -> FactLine:
     """A medicine."""
     badge = said.say(N_("in use")) if one.current else said.say(N_("past"))
-    last = said.say(N_("last prescribed %(day)s")) % {"day": said.short_day(one.last)} if one.last else ""
     return FactLine(
         one.display,
-        [" · ".join(part for part in (one.dosage, last) if part)],
+        [one.dosage, said.short_day(one.last)],
         origin(said, one.sources[0] if one.sources else None),
         "",
         badge,

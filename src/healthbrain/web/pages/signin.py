@@ -41,6 +41,7 @@ class LoginPage:
     name: str = ""
     error: str = ""
     demo: Sequence[DemoAccount] = ()
+    provider: str = ""  # what the external identity provider is called; empty = none
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ async def login(visit: Visit) -> Response:
     goal = safe_goal(visit.query.get("next", ""))
     if visit.principal is not None:
         return RedirectResponse(goal, 303)
-    return show(visit, "login.html", LoginPage(goal, demo=demo_accounts(visit.platform.settings)))
+    return show(visit, "login.html", _login_page(visit, goal))
 
 
 async def enter(visit: Visit) -> Response:
@@ -98,7 +99,7 @@ async def enter(visit: Visit) -> Response:
         seconds = int((opened.until - visit.at).total_seconds())
         guard.set_cookie(visit.request, response, guard.SESSION_COOKIE, opened.cookie, seconds)
         return response
-    page = LoginPage(goal, name, visit.language.say(error), demo_accounts(visit.platform.settings))
+    page = _login_page(visit, goal, name, visit.language.say(error))
     return show(visit, "login.html", page, status=status)
 
 
@@ -212,6 +213,11 @@ def safe_goal(goal: str) -> str:
     if not goal.startswith("/") or goal.startswith(("//", "/\\")) or parts.netloc or parts.scheme or "\n" in goal:
         return "/"
     return goal
+
+
+def _login_page(visit: Visit, goal: str, name: str = "", error: str = "") -> LoginPage:
+    settings = visit.platform.settings
+    return LoginPage(goal, name, error, demo_accounts(settings), settings.oidc_name if settings.oidc_issuer else "")
 
 
 def _password_page(visit: Visit, error: str = "") -> Response:

@@ -127,6 +127,15 @@
   window.addEventListener("online", connection);
   window.addEventListener("offline", connection);
   connection();
+  // ---- on paper every chart has its table
+  const opened = [];
+  window.addEventListener("beforeprint", () => {
+    document.querySelectorAll("details.twin:not([open])").forEach((twin) => opened.push(twin) && (twin.open = true));
+  });
+  window.addEventListener("afterprint", () => {
+    for (const twin of opened.splice(0)) twin.open = false;
+  });
+
   if ("serviceWorker" in navigator && window.isSecureContext) navigator.serviceWorker.register("/sw.js").catch(() => {});
 
   // ---- the clock of the wall

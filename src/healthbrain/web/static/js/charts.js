@@ -6,6 +6,21 @@
   const wall = () => document.body.classList.contains("wall");
   const rem = () => parseFloat(getComputedStyle(document.documentElement).fontSize) || 16;
 
+  // the target is part of the picture even when no value comes near it; both ends of the axis lie on a line of the grid
+  const withTarget = (data) => {
+    const values = data.series.flatMap((one) => one.values).filter((value) => value !== null);
+    if (data.target === null || !values.length) return {};
+    const low = data.fromZero ? 0 : Math.min(data.target, ...values);
+    const high = Math.max(data.target, ...values);
+    const rough = (high - low || Math.abs(high) || 1) / 4;
+    const size = 10 ** Math.floor(Math.log10(rough));
+    const interval = [1, 2, 2.5, 5, 10].map((factor) => factor * size).find((step) => step >= rough * 0.999);
+    const max = Math.ceil((high + interval * 0.05) / interval) * interval;
+    const min = Math.floor((low - (data.fromZero ? 0 : interval * 0.05)) / interval) * interval;
+    const share = data.unit === "%" && high <= 100;
+    return { interval, max: share ? Math.min(100, max) : max, min: low >= 0 ? Math.max(0, min) : min };
+  };
+
   const option = (data) => {
     const ink = css("--ink-2");
     const faint = css("--ink-3");
@@ -77,9 +92,7 @@
         axisLabel: { color: faint, fontSize: size, formatter: (value) => Number(value).toLocaleString("en-US") + (data.unit === "%" ? "%" : "") },
         splitLine: { lineStyle: { color: line } },
         splitNumber: 4,
-        // the target is part of the picture even when no value comes near it
-        max: data.target === null ? undefined : (extent) => (data.target > extent.max ? Math.ceil(data.target / 10) * 10 : null),
-        min: data.target === null || data.fromZero ? undefined : (extent) => (data.target < extent.min ? Math.floor(data.target / 10) * 10 : null),
+        ...withTarget(data),
       },
       series,
     };
