@@ -33,6 +33,7 @@ class Settings:
     max_body: int = 64 * 1024 * 1024  # HB_MAX_BODY: largest HTTP body or MLLP frame
     session_hours: int = 12  # HB_SESSION_HOURS
     log_level: str = "info"  # HB_LOG_LEVEL
+    subscription_hosts: str = "localhost,127.0.0.1,::1"  # HB_SUBSCRIPTION_HOSTS: where notifications may be sent
     public_url: str = ""  # HB_PUBLIC_URL: how browsers and applications reach us; empty = as each request says
     oidc_issuer: str = ""  # HB_OIDC_ISSUER: an identity provider to sign in through; empty = none
     oidc_client_id: str = ""  # HB_OIDC_CLIENT_ID: what we are called there

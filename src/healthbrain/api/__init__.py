@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 import httpx
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
 from healthbrain.api.app import Fhir
 from healthbrain.api.call import BASE
 from healthbrain.api.health import Health
 from healthbrain.api.oauth import Cors, oauth_routes
 from healthbrain.api.platform import Platform
+from healthbrain.api.subscriptions import SOCKET
+from healthbrain.api.websocket import Socket
 
 __all__ = ["Fhir", "Platform", "create_api"]
 
@@ -26,6 +28,7 @@ def create_api(platform: Platform, *, provider: httpx.AsyncBaseTransport | None 
     return [
         Route("/healthz", Health(platform).__call__, methods=["GET"]),
         *oauth_routes(platform, fhir.gate, provider=provider),
+        WebSocketRoute(f"{BASE}/{SOCKET}", Socket(platform, fhir.gate).handle),
         Route(BASE, Cors(fhir)),
         Mount(BASE, Cors(fhir)),
     ]

@@ -26,6 +26,7 @@ from healthbrain.api.operations import Operations
 from healthbrain.api.platform import Platform
 from healthbrain.api.reading import Reading
 from healthbrain.api.streamed import Streamed
+from healthbrain.api.subscriptions import Subscriptions
 from healthbrain.api.witness import event_of
 from healthbrain.api.writing import Writing
 from healthbrain.errors import (
@@ -64,6 +65,7 @@ class Fhir:
         self._reading = Reading(platform, self._gate)
         self._writing = Writing(platform, self._gate)
         self._audits = Audits(platform, self._gate)
+        self._subscriptions = Subscriptions(platform, self._gate)
         self._bulk = Bulk(platform, self._gate)
         self._operations = Operations(platform, self._gate)
 
@@ -122,7 +124,7 @@ class Fhir:
             raise Forbidden("a change with a session cookie needs the header X-CSRF of that session")
 
     def _route(self, call: Call) -> Handler:
-        if (handlers := self._bulk.handlers(call)) is not None:
+        if (handlers := self._bulk.handlers(call) or self._subscriptions.handlers(call)) is not None:
             return self._choose(call, handlers)
         match call.segments:
             case []:

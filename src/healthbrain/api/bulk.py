@@ -17,9 +17,10 @@ from urllib.parse import parse_qsl
 from healthbrain import exchange
 from healthbrain.access import Gate
 from healthbrain.api import uploads
-from healthbrain.api.answer import Answer, UnsupportedMedia, http_date
+from healthbrain.api.answer import Answer, http_date
 from healthbrain.api.call import Call, Params
 from healthbrain.api.lending import ask, lend
+from healthbrain.api.media import UnsupportedMedia
 from healthbrain.api.platform import Platform
 from healthbrain.api.streamed import Streamed
 from healthbrain.database import Connection

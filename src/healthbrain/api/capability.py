@@ -17,6 +17,14 @@ _AUDIT_PARAMS = {
 }  # fmt: skip
 UNSEARCHED = frozenset({"_query", "near", "_text", "_content"})  # of R4, but not offered here
 _DEFINITION = "http://hl7.org/fhir/OperationDefinition/"
+_BACKPORT = "http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition/backport-subscription-"
+_SUBSCRIPTION = {
+    "status": f"{_BACKPORT}status",
+    "events": f"{_BACKPORT}events",
+    "get-ws-binding-token": f"{_BACKPORT}get-ws-binding-token",
+    "dead-letters": "urn:healthbrain:operation:dead-letters",
+    "replay": "urn:healthbrain:operation:replay",
+}
 _BULK = "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/"
 
 
@@ -106,6 +114,8 @@ def _resource(definitions: Definitions, name: str) -> dict[str, Any]:
     }
     if name == "Patient":
         resource["operation"].append({"name": "everything", "definition": _DEFINITION + "Patient-everything"})
+    if name == "Subscription":
+        resource["operation"] += [{"name": code, "definition": uri} for code, uri in _SUBSCRIPTION.items()]
     if name in ("Patient", "Group"):
         resource["operation"].append({"name": "export", "definition": f"{_BULK}{name.lower()}-export"})
     return {key: value for key, value in resource.items() if value != []}

@@ -11,7 +11,7 @@ from datetime import timedelta
 from healthbrain import exchange, identity, lake, measure
 from healthbrain.database import Connection
 from healthbrain.errors import Conflict
-from healthbrain.exchange import bulkdata
+from healthbrain.exchange import bulkdata, notify
 from healthbrain.exchange.bulkdata import Desk
 from healthbrain.lake import Lake
 from healthbrain.measure import DeliveryDay
@@ -62,11 +62,16 @@ async def delivery_days(platform: Platform, connection: Connection) -> list[Deli
 
 
 async def prune_feed(platform: Platform) -> bool:
-    """Forget changes that every follower has passed; the lake is the only one that keeps a place in the feed."""
+    """Forget changes that every follower has passed: the lake, subscriptions, and exports that others may follow."""
     position = Lake(platform.settings.lake).state().position
     if position:
         async with platform.pool.connection() as connection:
-            await prune(connection, Position.parse(position))
+            upto = Position.parse(position)
+            for other in (await notify.feed_position(connection), await bulkdata.feed_position(connection)):
+                if other is not None and other.epoch == upto.epoch:
+                    upto = min(upto, other)
+            await connection.commit()  # the feed is pruned outside a transaction
+            await prune(connection, upto)
     return False
 
 
@@ -84,6 +89,31 @@ async def sweep_files(platform: Platform) -> bool:
     """Remove the files of exports that nobody will fetch any more."""
     await bulkdata.sweep(platform.pool, platform.settings.data / "export", platform.clock())
     return False
+
+
+async def find_events(platform: Platform) -> bool:
+    """Find what subscribers want to know in what has changed."""
+    return await notify.evaluate(platform.pool, platform.decide)
+
+
+async def send_notifications(platform: Platform) -> bool:
+    """Tell subscribers what waits for them."""
+    return await notify.deliver(post(platform))
+
+
+async def tidy_subscriptions(platform: Platform) -> bool:
+    """Forget events of long ago."""
+    await notify.tidy(platform.pool, platform.clock())
+    return False
+
+
+def post(platform: Platform) -> notify.Post:
+    """What notifications are sent with."""
+    settings = platform.settings
+    base = (settings.public_url.rstrip("/") or f"http://{settings.host}:{settings.port}") + "/fhir"
+    return notify.Post(
+        platform.pool, platform.store, platform.decide, platform.clock, settings.subscription_hosts, base
+    )
 
 
 def desk(platform: Platform) -> Desk:

@@ -16,6 +16,7 @@ from typing import Self
 from healthbrain import access, audit, exchange, identity
 from healthbrain.access import Tree
 from healthbrain.database import Connection, Pool, open_pool
+from healthbrain.exchange import notify
 from healthbrain.fhir import Definitions, definitions
 from healthbrain.runtime.database import dsn_of
 from healthbrain.runtime.panel import fill_panel
@@ -37,6 +38,7 @@ class Platform:
         self.observers: tuple[Observer, ...] = (
             Watching(frozenset({"Patient"}), identity.link),
             Watching(frozenset({"EpisodeOfCare"}), fill_panel),
+            Watching(frozenset({"Subscription"}), notify.Keeper(settings.subscription_hosts)),
         )
         self.audit = audit.Recorder(settings.data / "audit", name=f"{os.getpid()}")
         self._pool: Pool | None = None

@@ -15,7 +15,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from healthbrain.runtime import Platform
-from healthbrain.runtime.jobs import export, follow_feed, load_uploads, prune_feed, publish_measures, sweep_files
+from healthbrain.runtime.jobs import (
+    export,
+    find_events,
+    follow_feed,
+    load_uploads,
+    prune_feed,
+    publish_measures,
+    send_notifications,
+    sweep_files,
+    tidy_subscriptions,
+)
 from healthbrain.serve.process import die_with_parent
 from healthbrain.settings import Settings, load
 
@@ -38,6 +48,9 @@ JOBS = (
     Job("feed", timedelta(hours=6), prune_feed),
     Job("export", timedelta(seconds=1), export, lane="export"),
     Job("import", timedelta(seconds=1), load_uploads, lane="import"),
+    Job("events", timedelta(seconds=0.5), find_events, lane="events"),
+    Job("notifications", timedelta(seconds=0.5), send_notifications, lane="notifications"),
+    Job("subscriptions", timedelta(hours=1), tidy_subscriptions, lane="events"),
     Job("sweep", timedelta(minutes=10), sweep_files, lane="export"),
 )
 

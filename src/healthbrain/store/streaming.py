@@ -177,3 +177,13 @@ def _of_patients(ids: Sequence[str]) -> Condition:
     handles = arrays.int8([keys.patient_key(id_) for id_ in ids])
     also = arrays.int8([keys.number(keys.referred(COMPARTMENT, "Patient", id_)) for id_ in ids])
     return Condition("(r.patient = any(%s) or r.tokens && %s)", (handles, also))
+
+
+async def found_among(
+    connection: Connection, type_: str, rids: Sequence[int], query: Query, *, scope: Scope = EVERYTHING
+) -> set[int]:
+    """Those of some resources (their row numbers) that are here now, open to the scope and found by a search."""
+    where = await _filter(connection, type_, query, scope)
+    statement = f"select r.rid from resource r where r.rid = any(%s) and {where.sql}"
+    cursor = await connection.execute(statement.encode(), [arrays.int8(list(rids)), *where.parameters])
+    return {row[0] for row in await cursor.fetchall()}

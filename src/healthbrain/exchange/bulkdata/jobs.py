@@ -17,6 +17,7 @@ from typing import Any, Literal
 from healthbrain.database import Connection, Pool
 from healthbrain.errors import Busy, HealthBrainError, NotFound, operation_outcome
 from healthbrain.scope import Grant, Principal, Rule
+from healthbrain.store import Position
 from healthbrain.store.streaming import Snapshot
 
 Kind = Literal["export", "import"]
@@ -48,7 +49,10 @@ select snapshot, epoch from bulk_job
 where kind = 'export' and organisation = %s and transaction_at = %s and snapshot is not null limit 1"""
 _FORGET = "delete from bulk_job where ended_at < %s"
 _KNOWN = "select id, state <> 'cancelled' and (ended_at is null or ended_at > %s) from bulk_job"
-_OLDEST = "select min(transaction_at) from bulk_job where kind = 'export'"
+_OLDEST = """
+select e.epoch, max(b.batch) from change_epoch e, change_batch b
+where b.at <= (select min(transaction_at) from bulk_job where kind = 'export') group by e.epoch"""
+_ANY = "select exists (select from bulk_job where kind = 'export' and transaction_at is not null)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,10 +196,16 @@ async def snapshot_of(connection: Connection, organisation: int, transaction_at:
     return Snapshot(row[0], row[1]) if row else None
 
 
-async def oldest_export(connection: Connection) -> datetime | None:
-    """The earliest transaction time that a following export may begin at exactly."""
+async def feed_position(connection: Connection) -> Position | None:
+    """What is after this place in the change feed, an export that follows on an earlier one may ask for. None: nothing."""
+    row = await (await connection.execute(_ANY)).fetchone()
+    if not row or not row[0]:
+        return None
     row = await (await connection.execute(_OLDEST)).fetchone()
-    return row[0] if row else None
+    if row is not None:
+        return Position(row[0], row[1], 0)
+    row = await (await connection.execute("select epoch, pruned from change_epoch")).fetchone()
+    return Position(row[0], row[1], 0) if row else None
 
 
 async def forget(connection: Connection, at: datetime) -> None:
