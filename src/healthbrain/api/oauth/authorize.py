@@ -25,7 +25,7 @@ from healthbrain.api.oauth.desk import SESSION_COOKIE, Desk, each_once, fields_o
 from healthbrain.api.oauth.page import Consent, consent_page, refusal_page, tag_of
 from healthbrain.api.oauth.residents import chosen, found, own_records
 from healthbrain.api.oauth.words import in_words
-from healthbrain.errors import Forbidden, HealthBrainError, Incorrect
+from healthbrain.errors import Forbidden, HealthBrainError
 from healthbrain.scope import Principal
 
 _FRESH = timedelta(seconds=60)  # a session this young counts as signed in for this request
@@ -191,8 +191,7 @@ def _check_same_site(request: Request) -> None:
 
 
 def _shown(desk: Desk, request: Request, error: HealthBrainError) -> Response:
-    response = refusal_page(request, desk.platform.settings.language, error.message)
-    response.status_code = 403 if isinstance(error, Forbidden) else 400 if isinstance(error, Incorrect) else 503
+    response = refusal_page(request, desk.platform.settings.language, error)
     desk.platform.audit.note(desk.event(request, "authorize", None, detail=type(error).__name__, outcome=audit.REFUSED))
     return response
 

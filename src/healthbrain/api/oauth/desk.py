@@ -6,6 +6,7 @@ import functools
 import hashlib
 import logging
 import re
+import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -118,7 +119,9 @@ def endpoint(desk: Desk, function: Endpoint) -> Callable[[Request], Awaitable[Re
         except psycopg.OperationalError:
             return refused(Unavailable("the database does not answer; try again in a few seconds"))
         except Exception as mistake:
-            log.exception("%s failed with %s", function.__name__, type(mistake).__name__)
+            # where it happened, not with which values
+            where = "".join(traceback.format_tb(mistake.__traceback__, limit=-4))
+            log.error("%s failed with %s\n%s", function.__name__, type(mistake).__name__, where)
             return said({"error": "server_error"}, 500)
 
     return answer

@@ -125,7 +125,7 @@ class External:
             there = str(found["authorization_endpoint"])
             response = RedirectResponse(f"{there}{'&' if '?' in there else '?'}{urlencode(query)}", 303)
         except HealthBrainError as error:
-            return refusal_page(request, desk.platform.settings.language, error.message)
+            return refusal_page(request, desk.platform.settings.language, error)
         kept = urlencode({**attempt, "next": goal})
         _set(request, desk, response, _COOKIE, quote(kept), 60 * _MINUTES, BACK)
         return response
@@ -139,7 +139,7 @@ class External:
                 request, "sign-in", None, detail=f"external: {type(error).__name__}", outcome=audit.REFUSED
             )
             desk.platform.audit.note(outcome)
-            response = refusal_page(request, desk.platform.settings.language, error.message)
+            response = refusal_page(request, desk.platform.settings.language, error)
             response.delete_cookie(_COOKIE, path=BACK)
             return response
 

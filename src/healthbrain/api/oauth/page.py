@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from healthbrain.api.oauth.words import Tag, texts
+from healthbrain.errors import HealthBrainError, http_status
 
 _FOLDER = Path(__file__).parent / "templates"
 STYLE = "/oauth/page.css"
@@ -54,9 +55,9 @@ def consent_page(request: Request, language: str, content: Consent, redirect_uri
     return _page(request, language, "consent.html", content, 200, redirect_uri)
 
 
-def refusal_page(request: Request, language: str, reason: str) -> Response:
+def refusal_page(request: Request, language: str, error: HealthBrainError) -> Response:
     """Why nothing happens, when the application cannot be told."""
-    return _page(request, language, "refused.html", reason, 400, "")
+    return _page(request, language, "refused.html", error.message, http_status(error), "")
 
 
 def tag_of(request: Request, language: str) -> Tag:

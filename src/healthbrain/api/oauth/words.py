@@ -103,7 +103,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "allow": ("同意授权", "Allow"),
     "deny": ("拒绝", "Refuse"),
     "refused": ("无法继续", "This cannot go on"),
-    "refused_text": ("应用发来的请求不符合要求，为保护您的数据，平台没有返回该应用。请联系应用提供方。", "What the application sent is not right. To protect your data you are not sent back to it. Please tell its provider."),
+    "refused_text": ("收到的请求不符合要求或无法核实。为保护您的数据，平台没有继续，也没有返回该应用。请重试；若仍不行，请联系应用提供方或管理员。", "What was sent is not right or cannot be verified. To protect your data nothing was done and you are not sent back. Try again; if it happens again, tell the provider of the application or an administrator."),
     "home": ("返回首页", "To the start page"),
     "born": ("出生", "born"),
 }  # fmt: skip
