@@ -458,7 +458,7 @@ async def test_what_cannot_be_done_somewhere_is_405_with_what_can(
 
 
 async def test_operations_that_are_not_offered_are_501(hb: World) -> None:
-    for path in ("Patient/$match", "Patient/x/$graph", "Observation/$lastn"):
+    for path in ("Patient/$match", "Patient/x/$graph", "Patient/x/$summary"):
         assert (await hb.ask("GET", path)).status_code == 501
 
 

@@ -22,6 +22,7 @@ from healthbrain.api.answer import Answer, MethodNotAllowed, of_error, send
 from healthbrain.api.audits import Audits
 from healthbrain.api.bulk import Bulk
 from healthbrain.api.call import Call, Receive, Scope, Send
+from healthbrain.api.offers import Offers
 from healthbrain.api.operations import Operations
 from healthbrain.api.platform import Platform
 from healthbrain.api.reading import Reading
@@ -68,6 +69,7 @@ class Fhir:
         self._subscriptions = Subscriptions(platform, self._gate)
         self._bulk = Bulk(platform, self._gate)
         self._operations = Operations(platform, self._gate)
+        self._offers = Offers(platform, self._gate, self._writing)
 
     @property
     def gate(self) -> Gate:
@@ -126,6 +128,8 @@ class Fhir:
     def _route(self, call: Call) -> Handler:
         if (handlers := self._bulk.handlers(call) or self._subscriptions.handlers(call)) is not None:
             return self._choose(call, handlers)
+        if (handlers := self._offers.handlers(call)) is not None:
+            return self._choose(call, handlers)
         match call.segments:
             case []:
                 return self._choose(
@@ -170,6 +174,8 @@ class Fhir:
             case [id_, "$everything"] if type_ == "Patient":
                 self._check_id(call, id_)
                 return self._choose(call, {"GET": lambda: reading.everything(call, id_)})
+            case [_, "$summary"] if type_ == "Patient":
+                raise Unsupported("the patient summary (IPS) is not built yet; $everything gives the whole record")
             case [*_, operation] if operation.startswith("$"):
                 raise Unsupported("this operation is not offered here; /metadata lists those that are")
             case [id_]:

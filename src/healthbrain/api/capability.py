@@ -7,9 +7,12 @@ from functools import cache
 from typing import Any
 
 import healthbrain
+from healthbrain.api.offers import operations_of, operations_of_system
 from healthbrain.fhir import Definitions, dump
 
-_INTERACTIONS = ("read", "vread", "update", "delete", "history-instance", "history-type", "create", "search-type")
+_INTERACTIONS = (
+    "read", "vread", "update", "patch", "delete", "history-instance", "history-type", "create", "search-type",
+)  # fmt: skip
 _AUDIT = ("read", "search-type")
 _AUDIT_PARAMS = {
     "patient": "reference", "agent": "reference", "altid": "token", "entity": "reference", "action": "token",
@@ -40,7 +43,8 @@ def statement(definitions: Definitions, base: str, since: datetime) -> bytes:
             "implementation": {"description": "HealthBrain FHIR R4", "url": base},
             "fhirVersion": "4.0.1",
             "instantiates": ["http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data"],
-            "format": ["application/fhir+json", "json"],
+            "format": ["application/fhir+json", "application/fhir+xml", "json", "xml"],
+            "patchFormat": ["application/json-patch+json", "application/fhir+json", "application/fhir+xml"],
             "rest": [
                 {
                     "mode": "server",
@@ -57,6 +61,7 @@ def statement(definitions: Definitions, base: str, since: datetime) -> bytes:
                         {"code": code} for code in ("transaction", "batch", "history-system", "search-system")
                     ],
                     "operation": [
+                        *operations_of_system(),
                         {"name": "export", "definition": _BULK + "export"},
                         {"name": "import", "definition": "urn:healthbrain:operation:import"},
                     ],
@@ -110,7 +115,7 @@ def _resource(definitions: Definitions, name: str) -> dict[str, Any]:
             for code, parameter in sorted(parameters.items())
             if code not in UNSEARCHED
         ],
-        "operation": [{"name": "validate", "definition": _DEFINITION + "Resource-validate"}],
+        "operation": [{"name": "validate", "definition": _DEFINITION + "Resource-validate"}, *operations_of(name)],
     }
     if name == "Patient":
         resource["operation"].append({"name": "everything", "definition": _DEFINITION + "Patient-everything"})

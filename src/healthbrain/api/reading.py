@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 from healthbrain.access import Gate
 from healthbrain.api import bundles
@@ -15,7 +16,7 @@ from healthbrain.api.queries import described
 from healthbrain.errors import Forbidden, Incorrect, NotFound
 from healthbrain.fhir import summary
 from healthbrain.scope import Action, Scope
-from healthbrain.store import Page, Stored
+from healthbrain.store import Care, Page, Stored
 
 _MOST = 1000
 _USUAL = 50
@@ -108,10 +109,12 @@ class Reading:
         """GET /Patient/id/$everything"""
         call.trace.interaction, call.trace.id, call.trace.action = "operation", id_, "E"
         call.trace.detail = "$everything"
+        care = care_of(call, self._platform.definitions.types)
         scope = await self._scope(call, "search", "Patient")
         everything, count, cursor = self._platform.store.everything, count_of(call, _USUAL), call.param(bundles.CURSOR)
         page = await ask(
-            self._platform.readers, lambda c: everything(c, id_, scope=scope, count=count, cursor=cursor or None)
+            self._platform.readers,
+            lambda c: everything(c, id_, scope=scope, count=count, cursor=cursor or None, care=care),
         )
         if not page.matches and not cursor:  # nothing to show: say whether the patient is unknown, hidden or deleted
             await ask(self._platform.readers, lambda c: self._platform.store.read(c, "Patient", id_, scope=scope))
@@ -163,6 +166,30 @@ async def add_form(call: Call) -> None:
     if kind != "application/x-www-form-urlencoded":
         raise UnsupportedMedia("a POSTed search is application/x-www-form-urlencoded")
     call.add_params(decode_params(body))
+
+
+def care_of(call: Call, known: Sequence[str]) -> Care:
+    """What $everything is narrowed to by start, end, _since and _type. Raises Incorrect."""
+    types = tuple(name for text in (v for k, v in call.params if k == "_type") for name in text.split(",") if name)
+    if wrong := [name for name in types if name not in known]:
+        raise Incorrect(f"'_type' is a list of FHIR R4 resource types; {len(wrong)} of these are none")
+    other = {key for key, _ in call.params} - {
+        "start",
+        "end",
+        "_since",
+        "_type",
+        "_count",
+        "_format",
+        "_pretty",
+        bundles.CURSOR,
+    }
+    if other and call.prefers("handling") != "lenient":
+        raise Incorrect("$everything takes start, end, _since, _type and _count")
+    times = {key: instant(call.param(key), key) if call.param(key) else None for key in ("start", "end", "_since")}
+    end = times["end"]
+    if end is not None and len(call.param("end")) == 10:
+        end += timedelta(days=1)  # that day included
+    return Care(types, times["start"], end, times["_since"])
 
 
 def count_of(call: Call, usual: int) -> int:

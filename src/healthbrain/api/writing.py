@@ -47,21 +47,21 @@ class Writing:
         scope = await self._scope(call, "write", type_)
         condition = call.header(b"if-none-exist").partition("?")[2] or call.header(b"if-none-exist")
         interaction = Interaction("POST", type_, if_none_exist=condition)
-        return await self._write(call, interaction, await self._resource(call), scope)
+        return await self.change(call, interaction, await self._resource(call), scope)
 
     async def update(self, call: Call, type_: str, id_: str) -> Answer:
         """PUT /Type/id, with If-Match only over the version the client has seen"""
         call.trace.interaction, call.trace.action, call.trace.id = "update", "U", id_
         scope = await self._scope(call, "write", type_)
         interaction = Interaction("PUT", type_, id_, if_match=call.if_match())
-        return await self._write(call, interaction, await self._resource(call), scope)
+        return await self.change(call, interaction, await self._resource(call), scope)
 
     async def update_matching(self, call: Call, type_: str) -> Answer:
         """PUT /Type?query"""
         call.trace.interaction, call.trace.action = "update", "U"
         scope = await self._scope(call, "write", type_)
         interaction = Interaction("PUT", type_, if_match=call.if_match(), condition=self._condition(call))
-        return await self._write(call, interaction, await self._resource(call), scope)
+        return await self.change(call, interaction, await self._resource(call), scope)
 
     async def patch(self, call: Call, type_: str, id_: str) -> Answer:
         """PATCH /Type/id with a JSON Patch or FHIRPath Patch; with If-Match only of the version the client has seen"""
@@ -69,7 +69,7 @@ class Writing:
         scope = await self._scope(call, "write", type_)
         media.check_patch_type(call)
         interaction = Interaction("PATCH", type_, id_, if_match=call.if_match())
-        return await self._write(call, interaction, await call.body(), scope)
+        return await self.change(call, interaction, await call.body(), scope)
 
     async def patch_matching(self, call: Call, type_: str) -> Answer:
         """PATCH /Type?query"""
@@ -77,19 +77,19 @@ class Writing:
         scope = await self._scope(call, "write", type_)
         media.check_patch_type(call)
         interaction = Interaction("PATCH", type_, if_match=call.if_match(), condition=self._condition(call))
-        return await self._write(call, interaction, await call.body(), scope)
+        return await self.change(call, interaction, await call.body(), scope)
 
     async def delete(self, call: Call, type_: str, id_: str) -> Answer:
         """DELETE /Type/id"""
         call.trace.interaction, call.trace.action, call.trace.id = "delete", "D", id_
         scope = await self._scope(call, "delete", type_)
-        return await self._write(call, Interaction("DELETE", type_, id_, if_match=call.if_match()), b"", scope)
+        return await self.change(call, Interaction("DELETE", type_, id_, if_match=call.if_match()), b"", scope)
 
     async def delete_matching(self, call: Call, type_: str) -> Answer:
         """DELETE /Type?query"""
         call.trace.interaction, call.trace.action = "delete", "D"
         scope = await self._scope(call, "delete", type_)
-        return await self._write(call, Interaction("DELETE", type_, condition=self._condition(call)), b"", scope)
+        return await self.change(call, Interaction("DELETE", type_, condition=self._condition(call)), b"", scope)
 
     async def bundle(self, call: Call) -> Answer:
         """POST / with a transaction or a batch"""
@@ -146,7 +146,8 @@ class Writing:
             beside=[observe],
         )
 
-    async def _write(self, call: Call, interaction: Interaction, raw: bytes, scope: Scope) -> Answer:
+    async def change(self, call: Call, interaction: Interaction, raw: bytes, scope: Scope) -> Answer:
+        """One change as the body says it, within a scope that was decided for it."""
         witness = Witness(call)
         receipt = await self._receive(call, raw, interaction, scope, witness)
         if receipt.state == "duplicate":

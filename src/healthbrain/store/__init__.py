@@ -17,12 +17,25 @@ from healthbrain.store.keys import patient_key
 from healthbrain.store.patching import json_patch
 from healthbrain.store.ready import READY_TYPES, Ready, make_ready, ready_columns
 from healthbrain.store.store import Store
-from healthbrain.store.values import Observer, Page, Stored, Watching, Write, WriteContext, Written, watched
+from healthbrain.store.values import (
+    WHOLE,
+    Care,
+    Observer,
+    Page,
+    Stored,
+    Watching,
+    Write,
+    WriteContext,
+    Written,
+    watched,
+)
 
 __all__ = [
     "LARGEST_BUNDLE",
     "READY_TYPES",
     "START",
+    "WHOLE",
+    "Care",
     "Change",
     "Observer",
     "Page",

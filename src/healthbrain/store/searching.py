@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from healthbrain.database import Connection
 from healthbrain.errors import Incorrect
@@ -20,13 +21,14 @@ from healthbrain.store.asking import Asking
 from healthbrain.store.compartments import compartment_condition, in_compartment
 from healthbrain.store.includes import check_includes, included
 from healthbrain.store.paging import page_of
+from healthbrain.store.pieces import Condition
 from healthbrain.store.question import Question, read_question
 from healthbrain.store.reading import COLUMNS, stored
 from healthbrain.store.rows import COMPARTMENT
 from healthbrain.store.selection import Selection, selected
 from healthbrain.store.terminology import StoredTerminology, Terminology
 from healthbrain.store.types import type_index, type_number
-from healthbrain.store.values import Page, Stored
+from healthbrain.store.values import WHOLE, Care, Page, Stored
 from healthbrain.store.visibility import visible_sql
 
 _SMALL = 1000  # an estimate below this is counted instead: it costs nothing and is right
@@ -120,12 +122,19 @@ async def _total(connection: Connection, selections: Sequence[Selection], how: s
 
 
 async def everything(
-    connection: Connection, patient_id: str, *, scope: Scope = EVERYTHING, count: int = 50, cursor: str | None = None
+    connection: Connection,
+    patient_id: str,
+    *,
+    scope: Scope = EVERYTHING,
+    count: int = 50,
+    cursor: str | None = None,
+    care: Care = WHOLE,
 ) -> Page:
     """The Patient and every resource in its compartment, the Patient first."""
     arrays.teach(connection)
     count = max(1, min(count, 1000))
-    asked = ["everything", patient_id]
+    narrowed = _narrowed(care)
+    asked = ["everything", patient_id, *([repr(care)] if care != WHOLE else [])]
     after = cursors.read(cursor, asked) if cursor else [-1, -1]
     patient = keys.patient_key(patient_id)
     token = keys.number(keys.referred(COMPARTMENT, "Patient", patient_id))
@@ -133,13 +142,31 @@ async def everything(
     own = type_number("Patient")
     statement = (
         f"select {COLUMNS} from resource r where (r.patient = %s or r.tokens @> %s) and not r.deleted"
-        f"{' and ' + rule if rule else ''} and (case when r.rtype = {own} then 0 else 1 end, r.rid) > (%s, %s)"
+        f"{' and ' + rule if rule else ''}{narrowed.sql} and (case when r.rtype = {own} then 0 else 1 end, r.rid) > (%s, %s)"
         f" order by case when r.rtype = {own} then 0 else 1 end, r.rid limit %s"
     )
-    values = [patient, arrays.int8([token]), *extra, *after, count + 1]
+    values = [patient, arrays.int8([token]), *extra, *narrowed.parameters, *after, count + 1]
     rows = await (await connection.execute(statement.encode(), values)).fetchall()
     found = [stored(row) for row in rows[:count]]
     following = None
     if len(rows) > count:
         following = cursors.write(asked, [0 if found[-1].type == "Patient" else 1, found[-1].rid])
     return Page(found, [], following)
+
+
+def _narrowed(care: Care) -> Condition:
+    """What $everything is narrowed to. Resources without a clinical date, the Patient among them, always belong to it."""
+    parts: list[str] = []
+    values: list[Any] = []
+    patient = type_number("Patient")
+    if care.types:
+        parts.append("r.rtype = any(%s)")
+        values.append(arrays.int2([type_number(name) for name in care.types]))
+    if care.since is not None:
+        parts.append("r.updated >= %s")
+        values.append(care.since)
+    for bound, column, sign in ((care.start, "r.at_high", ">="), (care.end, "r.at_low", "<")):
+        if bound is not None:
+            parts.append(f"({column} is null or r.rtype = {patient} or {column} {sign} %s)")
+            values.append(bound)
+    return Condition("".join(f" and {part}" for part in parts), tuple(values))

@@ -10,7 +10,7 @@ from healthbrain.database import Connection
 from healthbrain.scope import EVERYTHING, Scope
 from healthbrain.store import bundles, reading, searching, writing
 from healthbrain.store.terminology import StoredTerminology, Terminology
-from healthbrain.store.values import Observer, Page, Stored, Write, WriteContext, Written
+from healthbrain.store.values import WHOLE, Care, Observer, Page, Stored, Write, WriteContext, Written
 
 
 class Store:
@@ -112,6 +112,7 @@ class Store:
         scope: Scope = EVERYTHING,
         count: int = 50,
         cursor: str | None = None,
+        care: Care = WHOLE,
     ) -> Page:
-        """The Patient, then every resource in its compartment, in order of creation."""
-        return await searching.everything(connection, patient_id, scope=scope, count=count, cursor=cursor)
+        """The Patient, then every resource in its compartment that `care` leaves, in order of creation."""
+        return await searching.everything(connection, patient_id, scope=scope, count=count, cursor=cursor, care=care)

@@ -62,6 +62,18 @@ class Written:
     resource: dict[str, Any] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Care:
+    """Which part of a patient's record: of these types, cared for from `start` on and before `end`, changed since."""
+
+    types: tuple[str, ...] = ()
+    start: datetime | None = None
+    end: datetime | None = None
+    since: datetime | None = None
+
+
+WHOLE = Care()
+
 Observer = Callable[[Connection, WriteContext, Sequence[Written]], Awaitable[None]]
 
 

@@ -1,0 +1,143 @@
+"""$meta, $meta-add and $meta-delete: the profiles, tags and security labels of resources (R4 resource-operations).
+
+Adding and deleting is a change like any other: it is written as a patch of `meta` alone, guarded by the version it was
+made from and begun again when somebody else was faster, and it stands in the ledger and the audit log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from healthbrain.access import Gate
+from healthbrain.api.answer import Answer
+from healthbrain.api.call import Call
+from healthbrain.api.lending import ask, lend
+from healthbrain.api.parameters import asked, parameters
+from healthbrain.api.platform import Platform
+from healthbrain.api.writing import Writing
+from healthbrain.errors import Busy, Forbidden, Incorrect, PreconditionFailed
+from healthbrain.exchange import Interaction
+from healthbrain.fhir import dump, parse
+from healthbrain.scope import Scope
+from healthbrain.store.streaming import Extent, stream
+
+_LABELS = ("profile", "security", "tag")
+_ATTEMPTS = 5
+_SOUGHT = tuple(f'"{name}":'.encode() for name in _LABELS)
+
+Meta = dict[str, Any]
+
+
+class Metas:
+    """The three operations."""
+
+    def __init__(self, platform: Platform, gate: Gate, writing: Writing) -> None:
+        self._platform = platform
+        self._gate = gate
+        self._writing = writing
+
+    async def of_one(self, call: Call, type_: str, id_: str) -> Answer:
+        """GET /Type/id/$meta"""
+        self._note(call, type_, id_, "$meta", "R")
+        scope = await self._identified(call, type_)
+        meta, _ = await self._current(call, type_, id_, scope)
+        return Answer(200, parameters(("return", "valueMeta", meta)))
+
+    async def of_all(self, call: Call, type_: str | None) -> Answer:
+        """GET /Type/$meta and /$meta: every profile, tag and label in use, as far as the caller sees"""
+        self._note(call, type_ or "", None, "$meta", "E")
+        found: Meta = {}
+        async with lend(self._platform.pool) as connection:
+            for name in [type_] if type_ else self._platform.definitions.types:
+                try:
+                    scope = await self._identified(call, name, "search")
+                except Forbidden:
+                    if type_:
+                        raise
+                    continue
+                async for parcel in stream(connection, Extent(type=name, scope=scope)):
+                    for body in parcel.bodies():
+                        if any(word in body for word in _SOUGHT):
+                            found = united(found, orjson.loads(body).get("meta", {}))
+        return Answer(200, parameters(("return", "valueMeta", found)))
+
+    async def change(self, call: Call, type_: str, id_: str, *, add: bool) -> Answer:
+        """POST /Type/id/$meta-add and $meta-delete"""
+        self._note(call, type_, id_, "$meta-add" if add else "$meta-delete", "U")
+        given = (await asked(call)).all("meta")
+        if len(given) != 1 or not isinstance(given[0], dict):
+            raise Incorrect("send Parameters with one parameter 'meta' that holds a Meta")
+        writing = await self._gate.decide(call.who, "write", type_, call.at)
+        reading = await self._identified(call, type_)
+        for _ in range(_ATTEMPTS):
+            meta, version = await self._current(call, type_, id_, reading)
+            wanted = united(meta, given[0]) if add else without(meta, given[0])
+            kept = {name: value for name, value in wanted.items() if name not in ("versionId", "lastUpdated")}
+            patch = dump({"op": "add", "path": "/meta", "value": kept})
+            interaction = Interaction("PATCH", type_, id_, if_match=version)
+            try:
+                await self._writing.change(call, interaction, b"[" + patch + b"]", writing)
+            except PreconditionFailed:
+                continue
+            meta, _ = await self._current(call, type_, id_, reading)
+            return Answer(200, parameters(("return", "valueMeta", meta)))
+        raise Busy("others change the same resource at this moment; send it again")
+
+    async def _current(self, call: Call, type_: str, id_: str, scope: Scope) -> tuple[Meta, int]:
+        read = self._platform.store.read
+        stored = await ask(self._platform.readers, lambda c: read(c, type_, id_, scope=scope))
+        if stored.patient is not None:
+            call.trace.patients.add(stored.patient)
+        return parse(stored.body).get("meta", {}), stored.version
+
+    async def _identified(self, call: Call, type_: str, action: Any = "read") -> Scope:
+        scope = await self._gate.decide(call.who, action, type_, call.at)
+        if not scope.identified:
+            raise Forbidden(f"as {call.who.role} you see figures, not single residents")
+        return scope
+
+    def _note(self, call: Call, type_: str, id_: str | None, name: str, action: str) -> None:
+        trace = call.trace
+        trace.interaction, trace.action, trace.type, trace.id, trace.detail = "operation", action, type_, id_, name
+
+
+def united(one: Meta, other: Meta) -> Meta:
+    """Both together: every profile once, every tag and label once by its system and code."""
+    found = dict(one)
+    for name in _LABELS:
+        known = list(_list(one, name))
+        seen = {_same(value) for value in known}
+        for value in _list(other, name):
+            if _same(value) not in seen:
+                seen.add(_same(value))
+                known.append(value)
+        if known:
+            found[name] = known
+    return found
+
+
+def without(one: Meta, other: Meta) -> Meta:
+    """The first without what the second names."""
+    found = dict(one)
+    for name in _LABELS:
+        gone = {_same(value) for value in _list(other, name)}
+        kept = [value for value in _list(one, name) if _same(value) not in gone]
+        found.pop(name, None)
+        if kept:
+            found[name] = kept
+    return found
+
+
+def _list(meta: Meta, name: str) -> Iterable[Any]:
+    value = meta.get(name, [])
+    if not isinstance(value, list):
+        raise Incorrect(f"Meta.{name} is a list")
+    return value
+
+
+def _same(value: Any) -> Any:
+    """What makes two labels the same."""
+    return (value.get("system"), value.get("code")) if isinstance(value, dict) else value

@@ -1,0 +1,72 @@
+"""Operations by their address: which are offered where, for routing and for the CapabilityStatement alike."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+
+from healthbrain.access import Gate
+from healthbrain.api.answer import Answer
+from healthbrain.api.call import Call
+from healthbrain.api.metas import Metas
+from healthbrain.api.observations import Observations
+from healthbrain.api.platform import Platform
+from healthbrain.api.writing import Writing
+
+_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
+_DEFINITION = "http://hl7.org/fhir/OperationDefinition/"
+
+EVERYWHERE = ("meta", "meta-add", "meta-delete")  # of every resource type
+OF_TYPE = {"Observation": ("lastn", "stats")}
+OF_SYSTEM = ("meta",)
+
+Handlers = dict[str, Callable[[], Awaitable[Answer]]]
+
+
+class Offers:
+    """Finds the handlers of an operation."""
+
+    def __init__(self, platform: Platform, gate: Gate, writing: Writing) -> None:
+        self._platform = platform
+        self._metas = Metas(platform, gate, writing)
+        self._observations = Observations(platform, gate)
+
+    def handlers(self, call: Call) -> Handlers | None:
+        """What can be done at the address of `call`; None when it names no operation that is offered."""
+        metas, observations = self._metas, self._observations
+        if not call.segments or not call.segments[-1].startswith("$"):
+            return None
+        if not self._is_ours(call.segments):
+            return None
+        match call.segments:
+            case ["$meta"]:
+                return {"GET": lambda: metas.of_all(call, None)}
+            case [type_, "$meta"]:
+                return {"GET": lambda: metas.of_all(call, type_)}
+            case [type_, id_, "$meta"]:
+                return {"GET": lambda: metas.of_one(call, type_, id_)}
+            case [type_, id_, "$meta-add" | "$meta-delete" as name]:
+                return {"POST": lambda: metas.change(call, type_, id_, add=name == "$meta-add")}
+            case ["Observation", "$lastn"]:
+                return {"GET": lambda: observations.lastn(call), "POST": lambda: observations.lastn(call)}
+            case ["Observation", "$stats"]:
+                return {"GET": lambda: observations.stats(call), "POST": lambda: observations.stats(call)}
+        return None
+
+    def _is_ours(self, segments: list[str]) -> bool:
+        """Whether what stands before the operation is a type with resources of the store, and an id."""
+        *before, _ = segments
+        known = not before or (before[0] != "AuditEvent" and self._platform.definitions.is_resource(before[0]))
+        return known and (len(before) < 2 or bool(_ID.fullmatch(before[1])))
+
+
+def operations_of(type_: str) -> list[dict[str, str]]:
+    """The operations of a type as the CapabilityStatement lists them."""
+    general = [{"name": name, "definition": f"{_DEFINITION}Resource-{name}"} for name in EVERYWHERE]
+    own = [{"name": name, "definition": f"{_DEFINITION}{type_}-{name}"} for name in OF_TYPE.get(type_, ())]
+    return general + own
+
+
+def operations_of_system() -> list[dict[str, str]]:
+    """Those of the whole system."""
+    return [{"name": name, "definition": f"{_DEFINITION}Resource-{name}"} for name in OF_SYSTEM]
