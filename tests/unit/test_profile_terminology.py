@@ -23,6 +23,7 @@ ANIMALS = {
     "concept": [
         {"code": "dog", "concept": [{"code": "poodle", "concept": [{"code": "toy"}]}]},
         {"code": "cat"},
+        {"code": "pets", "property": [{"code": "notSelectable", "valueBoolean": True}]},
         {"code": "lynx", "property": [{"code": "subsumedBy", "valueCode": "cat"}]},
     ],
 }
@@ -66,6 +67,7 @@ def compiled() -> BuiltIn:
         ("all", "urn:animals", "toy", True),
         ("all", None, "toy", True),
         ("all", "urn:animals", "oak", False),
+        ("all", "urn:animals", "pets", False),
         ("all", "urn:plants", "dog", False),
         ("dogs", "urn:animals", "dog", True),
         ("dogs", "urn:animals", "toy", True),
@@ -112,6 +114,11 @@ def test_what_a_compiled_value_set_holds(
 )
 def test_value_sets_of_r4(system: str | None, code: str, name: str, expected: bool | None) -> None:
     assert built_in().member_of(system, code, name) is expected
+
+
+def test_a_code_to_group_by_is_a_code_of_its_system(compiled: BuiltIn) -> None:
+    assert compiled.knows_code("urn:animals", "pets") is True
+    assert compiled.knows_code("urn:animals", "plants") is False
 
 
 def test_codes_are_known_where_r4_lists_the_system() -> None:

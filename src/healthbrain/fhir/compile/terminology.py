@@ -35,11 +35,20 @@ class Terminology:
     def __init__(self, package: Package) -> None:
         self._value_sets = package.by_url("ValueSet")
         self._systems = {url: one for url, one in package.by_url("CodeSystem").items() if one["content"] == "complete"}
-        self._codes = {url: dict(_concepts(one.get("concept", []), ())) for url, one in self._systems.items()}
+        self._codes: dict[str, dict[str, tuple[str, ...]]] = {}
+        self._abstract: dict[str, list[str]] = {}  # codes to group by, which are in no value set
+        for url, one in self._systems.items():
+            concepts = list(_concepts(one.get("concept", []), ()))
+            self._codes[url] = {code: above for code, above, abstract in concepts if not abstract}
+            self._abstract[url] = sorted(code for code, _, abstract in concepts if abstract)
 
-    def code_systems(self) -> dict[str, list[str]]:
-        """The codes of every complete code system that is case sensitive or does not say."""
-        return {url: sorted(codes) for url, codes in sorted(self._codes.items()) if codes}
+    def code_systems(self) -> dict[str, list[list[str]]]:
+        """The codes of every complete code system: those to be used, those to group by."""
+        return {
+            url: [sorted(codes), self._abstract[url]]
+            for url, codes in sorted(self._codes.items())
+            if codes or self._abstract[url]
+        }
 
     def value_sets(self) -> dict[str, list[Any]]:
         """Per value set: [[system, codes or null for all], ...], systems left open whole, systems left open in part."""
@@ -131,10 +140,12 @@ def _filter(condition: Record) -> Callable[[str, tuple[str, ...]], bool] | None:
     return tests.get(condition["op"])
 
 
-def _concepts(concepts: list[Record], above: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Each code with all codes above it, nested ones and those that name their parents."""
+def _concepts(concepts: list[Record], above: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...], bool]]:
+    """Each code with all codes above it, nested ones and those that name their parents, and whether it is abstract."""
     for concept in concepts:
-        parents = [p["valueCode"] for p in concept.get("property", []) if p.get("code") == "subsumedBy"]
+        properties = concept.get("property", [])
+        parents = [p["valueCode"] for p in properties if p.get("code") == "subsumedBy"]
+        abstract = any(p.get("code") == "notSelectable" and p.get("valueBoolean") for p in properties)
         line = (*above, *parents)
-        yield concept["code"], line
+        yield concept["code"], line, abstract
         yield from _concepts(concept.get("concept", []), (*line, concept["code"]))

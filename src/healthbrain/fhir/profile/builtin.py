@@ -17,7 +17,7 @@ from healthbrain.errors import Unavailable
 from healthbrain.fhir.profile.forms import FORMS
 
 FILE = Path(__file__).parents[1] / "r4-profiles.bin"
-FORMAT = 1
+FORMAT = 2
 VERSION = "4.0.1"
 _LARGEST = 64 * 1024 * 1024
 
@@ -27,7 +27,8 @@ class BuiltIn:
 
     def __init__(self, data: dict[str, Any]) -> None:
         self._structures: dict[str, dict[str, Any]] = data["structures"]
-        self._systems = {url: frozenset(codes) for url, codes in data["code_systems"].items()}
+        self._systems = {url: frozenset(codes) for url, (codes, _) in data["code_systems"].items()}
+        self._abstract = {url: frozenset(codes) for url, (_, codes) in data["code_systems"].items() if codes}
         self._value_sets: dict[str, Any] = data["value_sets"]
         self._sets: dict[str, _ValueSet | None] = {}
 
@@ -47,7 +48,7 @@ class BuiltIn:
         """Whether the code is one of its system; None when R4 does not list the system."""
         listed = self._systems.get(system)
         if listed is not None:
-            return code in listed
+            return code in listed or code in self._abstract.get(system, ())
         form = FORMS.get(system)
         return None if form is None else form(code)
 

@@ -45,16 +45,22 @@ class Slices:
             text = f"the slices of this element cannot be told apart and were not checked (profile {profile.url})"
             self._checker.report.unchecked(text, place, text)
             return
+        open_: set[str] = set()  # slices that could not be told
         groups: dict[str, list[Item]] = {name: [] for name in part.slices}
         sequence = []
         for item in items:
-            name = self._slice_of(item, part, how, profile)
+            name = self._slice_of(item, part, how, profile, open_)
             sequence.append(name)
             if name:
                 groups[name].append(item)
-        self._rules(items, sequence, part, how, profile)
+        if not open_:
+            self._rules(items, sequence, part, how, profile)
         for name, slice_ in part.slices.items():
-            self._checker.group(owner, groups[name], slice_, profile)
+            if name in open_:
+                text = f"slice {name} cannot be told from the others and was not checked (profile {profile.url})"
+                self._checker.report.unchecked(text, place, text)
+            else:
+                self._checker.group(owner, groups[name], slice_, profile)
 
     def _rules(self, items: list[Item], sequence: list[str], part: Part, how: Slicing, profile: Profile) -> None:
         """Whether items beside the slices are allowed where they stand, and the slices are in order."""
@@ -74,17 +80,24 @@ class Slices:
                 report.error("structure", item.place, f"slice {name} is not in the order {', '.join(order)} {origin}")
             latest = max(latest, order.index(name))
 
-    def _slice_of(self, item: Item, part: Part, how: Slicing, profile: Profile) -> str:
+    def _slice_of(self, item: Item, part: Part, how: Slicing, profile: Profile, open_: set[str]) -> str:
+        """The name of the slice an item is in, '' for none; notes in `open_` those that cannot be told."""
         for name, slice_ in part.slices.items():
-            if name != DEFAULT and all(self._meets(item, slice_, one, profile) for one in how.discriminators):
+            if name == DEFAULT:
+                continue
+            answers = [self._meets(item, slice_, one, profile) for one in how.discriminators]
+            if False in answers:
+                continue
+            if None not in answers:
                 return name
-        return DEFAULT if DEFAULT in part.slices else ""
+            open_.add(name)
+        return DEFAULT if DEFAULT in part.slices and not open_ else ""
 
-    def _meets(self, item: Item, slice_: Part, by: Discriminator, profile: Profile) -> bool:
+    def _meets(self, item: Item, slice_: Part, by: Discriminator, profile: Profile) -> bool | None:
+        """Whether an item has what a discriminator asks of a slice; None when that cannot be told."""
         steps = _steps(by.path)
         if steps is None:
-            self._undecided(item, slice_, by, profile)
-            return False
+            return None
         found = _items([item], steps)
         wanted = self._parts([slice_], steps, profile)
         match by.kind:
@@ -92,18 +105,14 @@ class Slices:
                 return _exists(found, wanted)
             case "type":
                 types = {one.code for part in wanted for one in part.types or ()}
-                if types:
-                    return any(is_a(one.type, type_) for one in found for type_ in types)
+                return any(is_a(one.type, type_) for one in found for type_ in types) if types else None
             case "profile":
                 urls = self._profiles(wanted)
-                if urls:
-                    return any(self._checker.fits(one, url) for one in found for url in urls)
-            case _:
-                answers = [self._is(found, part, profile) for part in wanted]
-                if any(one is not None for one in answers):
-                    return False not in answers
-        self._undecided(item, slice_, by, profile)
-        return False
+                return any(self._checker.fits(one, url) for one in found for url in urls) if urls else None
+        answers = [self._is(found, part, profile) for part in wanted]
+        if False in answers:
+            return False
+        return True if True in answers else None
 
     def _is(self, found: list[Item], part: Part, profile: Profile) -> bool | None:
         """Whether one of the elements has the value a part stands for; None when it stands for none.
@@ -119,8 +128,9 @@ class Slices:
         if told:
             return any(all(self._is(one.children(child.name), child, profile) for child in told) for one in found)
         if part.binding is not None and part.binding.strength == "required":
-            value_set, terminology = part.binding.value_set, self._checker.work.terminology
-            return any(terminology.member(one.value, value_set) is not False for one in found)
+            member, value_set = self._checker.work.terminology.member, part.binding.value_set
+            answers = [member(one.value, value_set) for one in found]
+            return True if True in answers else None if None in answers else False
         urls = self._profiles([part])
         if urls:
             return any(self._checker.fits(one, url) for one in found for url in urls)
@@ -138,12 +148,6 @@ class Slices:
                 name, profile = type_of(url), self._checker.work.profiles.usable(url)
                 types.append(TypeRule(name) if name else TypeRule(profile.type if profile else "", (url,)))
         return Part(_RESOLVE, "Resource", types=tuple(types) or None)
-
-    def _undecided(self, item: Item, slice_: Part, by: Discriminator, profile: Profile) -> None:
-        text = (
-            f"slice {slice_.slice} cannot be told by {by.kind} at {by.path} and was not checked (profile {profile.url})"
-        )
-        self._checker.report.unchecked(text, item.place, text)
 
     def _parts(self, parts: list[Part], steps: list[Step], profile: Profile) -> list[Part]:
         """What the profile says at the end of a path that starts at these parts."""
@@ -189,10 +193,10 @@ class Slices:
         return found
 
 
-def _exists(found: list[Item], wanted: list[Part]) -> bool:
+def _exists(found: list[Item], wanted: list[Part]) -> bool | None:
     if any(part.max == 0 for part in wanted):
         return not found
-    return bool(found)
+    return bool(found) if any(part.min for part in wanted) else None
 
 
 def _extension_url(part: Part) -> str:
