@@ -12,6 +12,7 @@ from typing import Any
 from healthbrain.api import media
 from healthbrain.api.call import Call, Send
 from healthbrain.api.media import NotAcceptable, UnsupportedMedia
+from healthbrain.api.rates import Throttled
 from healthbrain.errors import HealthBrainError, Incorrect, http_status, operation_outcome
 from healthbrain.fhir import dump
 
@@ -75,7 +76,8 @@ def of_error(error: HealthBrainError) -> Answer:
     if status == 401:
         headers.append((b"www-authenticate", b'Bearer realm="healthbrain"'))
     if status in _RETRY_AFTER:
-        headers.append((b"retry-after", _RETRY_AFTER[status]))
+        wait = b"%d" % error.seconds if isinstance(error, Throttled) else _RETRY_AFTER[status]
+        headers.append((b"retry-after", wait))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", ", ".join(error.allow).encode()))
     return Answer(status, dump(outcome), headers)

@@ -25,6 +25,7 @@ from healthbrain.api.call import Call, Receive, Scope, Send
 from healthbrain.api.offers import Offers
 from healthbrain.api.operations import Operations
 from healthbrain.api.platform import Platform
+from healthbrain.api.rates import Rates, client_of
 from healthbrain.api.reading import Reading
 from healthbrain.api.streamed import Streamed
 from healthbrain.api.subscriptions import Subscriptions
@@ -61,6 +62,7 @@ class Fhir:
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
         self._gangway = lending.Gangway()
+        self._rates = Rates(platform.settings.rate_limit)
         self._since = platform.clock()
         self._gate = Gate(lambda: lending.lend(platform.pool), identity.patients_of)
         self._reading = Reading(platform, self._gate)
@@ -107,7 +109,12 @@ class Fhir:
     async def _answer(self, call: Call) -> Answer:
         media.wanted_format(call)
         if call.segments != ["metadata"]:
-            await self._authenticate(call)
+            try:
+                await self._authenticate(call)
+            except Unauthenticated:
+                self._rates.admit(call.address)
+                raise
+        self._rates.admit(client_of(call.principal) if call.principal else call.address)
         return await self._route(call)()
 
     async def _authenticate(self, call: Call) -> None:
