@@ -11,6 +11,7 @@ from typing import Any
 
 from healthbrain.errors import HealthBrainError
 from healthbrain.fhir.definitions import definitions
+from healthbrain.fhir.fhirpath.model import is_primitive, knows
 from healthbrain.fhir.profile.facts import apply_facts, prune
 from healthbrain.fhir.profile.parts import BY_TYPE, MANY, Context, Part, Profile, Slicing, TypeRule, part_at
 from healthbrain.fhir.profile.rules import rule_of
@@ -50,7 +51,7 @@ def derive(structure: Structure, lookup: Lookup) -> Profile:
 
 def _tree(structure: Structure, lookup: Lookup, within: tuple[str, ...]) -> Part:
     type_, url = structure.get("type"), str(structure.get("url", ""))
-    if not isinstance(type_, str) or not _known(type_):
+    if not isinstance(type_, str) or not knows(type_):
         raise Unusable("it is not about a resource or data type of FHIR R4")
     if url in within:
         raise Unusable("it is built on itself")
@@ -88,7 +89,7 @@ def _with_same_content(root: Part) -> Part:
 def _base(structure: Structure, type_: str, lookup: Lookup, within: tuple[str, ...]) -> Part:
     base = str(structure.get("baseDefinition", "")).partition("|")[0]
     name = base.removeprefix(CORE)
-    if base.startswith(CORE) and _known(name) and name != "SimpleQuantity":
+    if base.startswith(CORE) and knows(name) and name != "SimpleQuantity":
         return Part(type_, type_)
     found = lookup(str(structure.get("baseDefinition", "")))
     if found is None:
@@ -96,10 +97,6 @@ def _base(structure: Structure, type_: str, lookup: Lookup, within: tuple[str, .
     if found.get("type") != type_:
         raise Unusable("the profile it is built on is about another type")
     return _tree(found, lookup, within).copy()
-
-
-def _known(name: str) -> bool:
-    return name in definitions().type_names or name in definitions().primitives
 
 
 def _elements(view: Any) -> list[dict[str, Any]]:
@@ -188,9 +185,9 @@ def _slice(part: Part, name: str, type_: str) -> Part:
 
 def _content(part: Part, name: str) -> str | None:
     """The name of the definition of an element's content; '' when it has several; None when there is no element."""
-    if part.type in definitions().primitives:
+    if is_primitive(part.type):
         return {"extension": "Extension", "id": "string"}.get(name, "")
-    if part.type not in definitions().type_names:
+    if not knows(part.type):
         return ""
     element = definitions().type(part.type).elements.get(name)
     if element is None:
@@ -211,6 +208,6 @@ def _type_of_slice(name: str, slice_: str) -> str:
     """The type a slice of a choice element is named after, as in `value[x]:valueQuantity`."""
     suffix = slice_.removeprefix(name)
     for type_ in (suffix, suffix[:1].lower() + suffix[1:]):
-        if slice_.startswith(name) and suffix and _known(type_):
+        if slice_.startswith(name) and suffix and knows(type_):
             return type_
     return ""

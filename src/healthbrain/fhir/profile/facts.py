@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from healthbrain.fhir.definitions import Element, definitions
+from healthbrain.fhir.fhirpath.model import is_primitive, knows
 from healthbrain.fhir.profile.parts import MANY, BindingRule, Discriminator, Exact, Limit, Part, Slicing, TypeRule
 from healthbrain.fhir.profile.rules import STRUCTURAL, rule_of
 
@@ -66,7 +67,7 @@ def _values(part: Part, element: Record) -> None:
 
 def _type_of(suffix: str) -> str:
     small = suffix[:1].lower() + suffix[1:]
-    return small if small in definitions().primitives else suffix
+    return small if is_primitive(small) else suffix
 
 
 def _slicing(part: Part, given: Any) -> None:
@@ -137,7 +138,8 @@ def prune(part: Part) -> Part:
 
 
 def _prune(part: Part) -> None:
-    elements = definitions().type(part.type).elements if part.type in definitions().type_names else {}
+    structured = knows(part.type) and not is_primitive(part.type)
+    elements = definitions().type(part.type).elements if structured else {}
     for name, child in list(part.children.items()):
         if element := elements.get(name):
             _without(child, element)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from healthbrain.fhir.definitions import definitions
+from healthbrain.fhir.fhirpath.model import knows
 from healthbrain.fhir.profile.builtin import built_in
 from healthbrain.fhir.profile.derivation import CORE, Lookup, Structure, Unusable, derive
 from healthbrain.fhir.profile.parts import Profile
@@ -54,9 +54,7 @@ def type_of(canonical: str) -> str:
     """The type of R4 that a canonical url names; '' when it is another profile."""
     url = canonical.partition("|")[0]
     name = url.removeprefix(CORE)
-    if url.startswith(CORE) and (name in definitions().type_names or name in definitions().primitives):
-        return "" if name == "SimpleQuantity" else name
-    return ""
+    return name if url.startswith(CORE) and knows(name) and name != "SimpleQuantity" else ""
 
 
 @cache
