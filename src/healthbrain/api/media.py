@@ -28,6 +28,7 @@ LARGE = 256 * 1024  # bytes; from here on reading and writing happens in a threa
 _JSON = frozenset({"json", "application/json", "application/fhir+json", "text/json", "application/json+fhir"})
 _XML = frozenset({"xml", "application/xml", "application/fhir+xml", "text/xml", "application/xml+fhir"})
 _EITHER = frozenset({"*/*", "application/*", "text/html", "*"})  # a browser's own page is JSON
+_LINES = frozenset({"application/fhir+ndjson", "application/ndjson"})  # files of bulk data; their errors are JSON
 _PATCH = frozenset({"application/json-patch+json"})
 _XHTML = "{http://www.w3.org/1999/xhtml}"
 
@@ -81,7 +82,7 @@ def _accepted(header: bytes) -> Format | None:
 def _format_of(kind: str) -> Format | None:
     if kind in _XML:
         return "xml"
-    return "json" if kind in _JSON or kind in _EITHER else None
+    return "json" if kind in _JSON or kind in _EITHER or kind in _LINES else None
 
 
 def _quality(parameters: str) -> float:
