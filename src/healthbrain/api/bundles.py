@@ -24,6 +24,10 @@ def searchset(page: Page, base: str, path: str, params: Params, *, bodies: Seque
         % (root, one.type.encode(), one.id.encode(), text, b"match" if i < n_matches else b"include")
         for i, (one, text) in enumerate(zip(stored, texts, strict=True))
     ]
+    if page.notes:
+        issues = [{"severity": "warning", "code": "incomplete", "diagnostics": note} for note in page.notes]
+        outcome = orjson.dumps({"resourceType": "OperationOutcome", "issue": issues})
+        entries.append(b'{"resource":%b,"search":{"mode":"outcome"}}' % outcome)
     return _bundle(b"searchset", page.total, _links(base, path, params, page.next), entries)
 
 

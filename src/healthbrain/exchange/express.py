@@ -31,6 +31,7 @@ from healthbrain.exchange.values import Arrival, Receipt, Source
 from healthbrain.fhir import parse
 from healthbrain.scope import Scope
 from healthbrain.store import READY_TYPES, Ready, Write, WriteContext, Written, arrays, make_ready, ready_columns
+from healthbrain.store.parameters import catalog, remembered
 
 _MOST = 64  # writes in one call
 _CALLS = 2  # under way at a time
@@ -91,6 +92,7 @@ class Express:
         self._waiting: list[_Passenger] = []
         self._under_way: set[asyncio.Task[None]] = set()
         self._numbers: list[int] = []
+        self._knowing = asyncio.Lock()
 
     async def take_in(self, arrival: Arrival, source: Source, terms: Terms, at: datetime) -> Receipt | None:
         """Take in one create or update; None when it has to go the ordinary way (nothing was written). Raises Lost."""
@@ -118,6 +120,7 @@ class Express:
             return None
         if not self._numbers:
             self._numbers += await self._more_numbers()
+        await self._know_parameters()
         context = WriteContext(source.organisation, at, self._numbers.pop(), arrival.author, terms.scope)
         resource = parse(arrival.raw)
         if future_facts(resource, at):
@@ -131,6 +134,14 @@ class Express:
             return await make_ready(connection, write, context)
         finally:
             await self._pool.putconn(connection)
+
+    async def _know_parameters(self) -> None:
+        """What search parameters were added at run time, looked at when that is a second old."""
+        if remembered() is None:
+            async with self._knowing:
+                if remembered() is None:
+                    async with self._pool.connection(_WAIT) as connection:
+                        await catalog(connection)
 
     async def _more_numbers(self) -> list[int]:
         connection = await self._pool.getconn(_WAIT)

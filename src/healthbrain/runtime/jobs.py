@@ -61,6 +61,12 @@ async def delivery_days(platform: Platform, connection: Connection) -> list[Deli
     ]
 
 
+async def index_parameters(platform: Platform) -> bool:
+    """Index older resources for search parameters that were added."""
+    async with platform.pool.connection() as connection:
+        return await platform.store.reindex(connection)
+
+
 async def prune_feed(platform: Platform) -> bool:
     """Forget changes that every follower has passed: the lake, subscriptions, and exports that others may follow."""
     position = Lake(platform.settings.lake).state().position

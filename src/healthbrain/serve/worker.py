@@ -44,6 +44,7 @@ class Job:
 
 JOBS = (
     Job("lake", timedelta(seconds=2), follow_feed),
+    Job("search parameters", timedelta(seconds=2), index_parameters),
     Job("measures", timedelta(seconds=30), publish_measures),
     Job("feed", timedelta(hours=6), prune_feed),
     Job("export", timedelta(seconds=1), export, lane="export"),

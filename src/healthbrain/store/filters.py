@@ -55,7 +55,7 @@ def filter_condition(index: TypeIndex, node: Node, alias: str, asking: Asking, f
 
 
 def _test(index: TypeIndex, name: str, operator: str, value: str, alias: str, asking: Asking) -> Condition:
-    if name not in index.parameters:
+    if not asking.has(index, name):
         raise Incorrect(f"'_filter': '{name}' is not a search parameter of {index.name}")
     if union := UNIONS.get((index.name, name)):
         parts = [_test(index, part, operator, value, alias, asking) for part in union]

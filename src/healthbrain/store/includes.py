@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from healthbrain.database import Connection
 from healthbrain.errors import Incorrect, TooLarge
-from healthbrain.fhir import SearchParameter, definitions, extract
+from healthbrain.fhir import SearchParameter, definitions
 from healthbrain.fhir.values import Reference
 from healthbrain.store import arrays, keys
 from healthbrain.store.asking import Asking
@@ -80,7 +80,7 @@ def check_includes(types: Sequence[str], includes: Sequence[Include], asking: As
         index = asking.index(include.source)
         if include.parameter == "*":
             continue
-        parameter = index.parameters.get(include.parameter)
+        parameter = index.parameters[include.parameter] if asking.has(index, include.parameter) else None
         if parameter is None or parameter.type != "reference":
             raise Incorrect(f"'{name}': {include.parameter} is not a reference parameter of {include.source}")
 
@@ -94,7 +94,7 @@ def _references(one: Stored, includes: Sequence[Include], asking: Asking) -> Ite
         return []
     return [
         reference
-        for reference in extract(one.resource).references
+        for reference in asking.values(one.type, one.resource).references
         if any(
             i.parameter in {"*", reference.param} and (i.target in {"", reference.type} or not reference.type)
             for i in fitting

@@ -149,7 +149,7 @@ async def _sorted_page(
     )
     since = _place(place, len(sorts))
     if any(one.read for own in keys for one in own):
-        rows = await _by_body(connection, selections, keys, question, since)
+        rows = await _by_body(connection, selections, keys, question, asking, since)
     else:
         rows = await _by_index(connection, selections, keys, question, since)
     shown = rows[: question.count]
@@ -188,6 +188,7 @@ async def _by_body(
     selections: Sequence[Selection],
     keys: Sequence[Sequence[Key]],
     question: Question,
+    asking: Asking,
     since: tuple[list[Any], int] | None,
 ) -> list[Row]:
     """All rows with their keys, those of the body read; then the part that is asked for."""
@@ -207,7 +208,7 @@ async def _by_body(
             part = found[start : start + _BATCH]
             texts = await _texts(connection, [row.rid for row in part])
             rows += [
-                Row(row.rid, read_values(own, parse(bodies.decompress(texts[row.rid])), row.values))
+                Row(row.rid, read_values(own, asking.values(selection.index.name, _parsed(texts[row.rid])), row.values))
                 for row in part
                 if row.rid in texts
             ]
@@ -215,6 +216,10 @@ async def _by_body(
         mark = Row(since[1], tuple(since[0]))
         rows = [row for row in rows if in_order(keys[0], [mark, row])[0] is mark and row.rid != mark.rid]
     return in_order(keys[0], rows)[: question.count + 1]
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    return parse(bodies.decompress(body))
 
 
 async def _texts(connection: Connection, rids: Sequence[int]) -> dict[int, bytes]:

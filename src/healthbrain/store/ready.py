@@ -16,6 +16,7 @@ from healthbrain.database import Connection, Statement
 from healthbrain.store import arrays
 from healthbrain.store.columns import SideRows, version_columns
 from healthbrain.store.drafts import Current, Draft, check, draft_of
+from healthbrain.store.parameters import remembered
 from healthbrain.store.values import Write, WriteContext, Written
 from healthbrain.store.writing import decide, finish, meet, to_the_millisecond, written_of
 
@@ -61,6 +62,9 @@ async def make_ready(connection: Connection | None, write: Write, context: Write
 
     `connection` (in autocommit) is needed for a write that names an id.
     """
+    known = remembered()
+    if known is None or write.type == "SearchParameter":
+        return None  # the ordinary way looks what parameters there are, and learns new ones
     context = to_the_millisecond(context)
     draft = draft_of(write, "")
     check([draft], False)
@@ -71,6 +75,8 @@ async def make_ready(connection: Connection | None, write: Write, context: Write
     if decide(draft, context) is not None:
         return None
     finish(draft, context)
+    if draft.rows is not None and draft.resource is not None:
+        known.add(write.type, draft.rows, draft.resource)
     return Ready(draft, context)
 
 

@@ -37,11 +37,19 @@ class Rows:
     code: int | None = None
     at_low: int | None = None
     at_high: int | None = None
+    extended: bool = False  # with the parameters added at run time
 
 
 def index_rows(index: TypeIndex, id_: str, values: IndexValues) -> Rows:
     """The rows of a resource of this type and id."""
     rows = Rows()
+    add_rows(rows, index, values)
+    _set_patient(rows, index, id_, values)
+    return rows
+
+
+def add_rows(rows: Rows, index: TypeIndex, values: IndexValues) -> None:
+    """Add what these values are found by."""
     _add_tokens(rows, index, values)
     _add_references(rows, index, values)
     _add_texts(rows, index, values)
@@ -50,8 +58,6 @@ def index_rows(index: TypeIndex, id_: str, values: IndexValues) -> Rows:
         _add_number(rows, index, number)
     for composite in values.composites:
         _add_composite(rows, index, composite)
-    _set_patient(rows, index, id_, values)
-    return rows
 
 
 def _add_tokens(rows: Rows, index: TypeIndex, values: IndexValues) -> None:

@@ -54,10 +54,11 @@ async def search(
     askings = {name: Asking(_scope(scope, name), strict, terms) for name in types}
     selections = [await _selection(connection, name, question, asking, within) for name, asking in askings.items()]
     first = askings[types[0]]
-    check_includes(types, question.includes, first)
+    await first.until_known(connection, lambda: check_includes(types, question.includes, first))
     total = await _total(connection, selections, "accurate" if question.only_count else question.total)
+    notes = tuple(note for asking in askings.values() for note in asking.notes)
     if question.only_count:
-        return Page([], [], None, total)
+        return Page([], [], None, total, notes)
     matches, following = await page_of(connection, selections, question, first)
     added: list[Stored] = []
     if question.includes and matches:
@@ -66,7 +67,7 @@ async def search(
             added += await included(connection, own, question.includes, askings[name])
         shown = {one.rid for one in matches}
         added = list({one.rid: one for one in added if one.rid not in shown}.values())
-    return Page(matches, added, following, total)
+    return Page(matches, added, following, total, notes)
 
 
 def _types(

@@ -69,7 +69,7 @@ def _condition(index: TypeIndex, criterion: Criterion, asking: Asking, row: str,
         return _list(index, criterion, asking, row)
     if criterion.filter is not None:
         return _filter(index, criterion, asking, row, depth)
-    if criterion.name not in index.parameters:
+    if not asking.has(index, criterion.name):
         if asking.strict or depth:
             known = ", ".join(sorted(code for code, p in index.parameters.items() if p.type != "special"))
             raise Incorrect(f"'{criterion.name}' is not a search parameter of {index.name}; known are {known}")
@@ -92,7 +92,7 @@ def _list(index: TypeIndex, criterion: Criterion, asking: Asking, row: str) -> C
 
 def _filter(index: TypeIndex, criterion: Criterion, asking: Asking, row: str, depth: int) -> Condition:
     def follow(from_: TypeIndex, name: str, rest: Node) -> Condition:
-        if name not in from_.parameters:
+        if not asking.has(from_, name):
             raise Incorrect(f"'_filter': '{name}' is not a search parameter of {from_.name}")
         step = Criterion("_filter", name, "", "_filter", ())
         return _chain(from_, step, Criterion("_filter", "_filter", "", "", (), rest), asking, row, depth)
@@ -117,7 +117,7 @@ def _chain(index: TypeIndex, criterion: Criterion, inner: Criterion, asking: Ask
     refused: Incorrect | None = None
     for target in targets:
         other = asking.index(target)
-        if inner.name not in {"_has", "_list"} and inner.name not in other.parameters:
+        if inner.name not in {"_has", "_list"} and not asking.has(other, inner.name):
             continue
         asking.count_select(criterion.written)
         alias = f"t{depth}"
@@ -165,7 +165,7 @@ def _reverse_chain(index: TypeIndex, criterion: Criterion, asking: Asking, row: 
         raise TooLarge(f"'{criterion.written}' is a chain of more than {_DEEPEST_CHAIN} references")
     other = asking.index(type_)
     asking.count_select(criterion.written)
-    parameter = other.parameters.get(name)
+    parameter = other.parameters[name] if asking.has(other, name) else None
     if parameter is None or parameter.type != "reference":
         raise Incorrect(f"'{criterion.written}': {name} is not a reference parameter of {type_}")
     alias = f"t{depth}"

@@ -16,7 +16,7 @@ from functools import cmp_to_key
 from typing import Any
 
 from healthbrain.errors import Incorrect
-from healthbrain.fhir import extract
+from healthbrain.fhir.values import IndexValues
 from healthbrain.store import arrays, keys
 from healthbrain.store.asking import Asking
 from healthbrain.store.lookups import UnitsInUse
@@ -50,13 +50,14 @@ class Key:
 
 def key(index: TypeIndex, sort: Sort, asking: Asking) -> Key:
     """How rows of a type are sorted by a parameter. Incorrect when it has no order."""
+    index = asking.index(index.name)
     name = sort.name
     if name == "_id":
         return Key(sort.descending, "r.fhir_id", optional=False)
     if name == "_lastUpdated":
         return Key(sort.descending, "r.updated", kind="timestamptz", optional=False)
     parts = UNIONS.get((index.name, name), (name,))
-    kinds = {index.parameters[part].type if part in index.parameters else "" for part in parts}
+    kinds = {index.parameters[part].type if asking.has(index, part) else "" for part in parts}
     if "" in kinds:
         raise Incorrect(f"'_sort': '{name}' is not a parameter of {index.name}; it can be sorted by {_offered(index)}")
     if kinds & {"composite", "special"}:
@@ -158,9 +159,8 @@ class Row:
     values: tuple[Value, ...]
 
 
-def read_values(keys: Sequence[Key], resource: dict[str, Any], values: Sequence[Value]) -> tuple[Value, ...]:
+def read_values(keys: Sequence[Key], found: IndexValues, values: Sequence[Value]) -> tuple[Value, ...]:
     """The values of all keys: those of the body beside those that came from SQL."""
-    found = extract(resource)
     made: list[Value] = []
     for one, value in zip(keys, values, strict=True):
         if not one.read:

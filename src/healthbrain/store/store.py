@@ -8,7 +8,8 @@ from typing import Any
 
 from healthbrain.database import Connection
 from healthbrain.scope import EVERYTHING, Scope
-from healthbrain.store import bundles, reading, searching, writing
+from healthbrain.store import bundles, reading, reindexing, searching, writing
+from healthbrain.store.parameters import Custom, listed
 from healthbrain.store.terminology import StoredTerminology, Terminology
 from healthbrain.store.values import WHOLE, Care, Observer, Page, Stored, Write, WriteContext, Written
 
@@ -103,6 +104,14 @@ class Store:
         return await searching.search(
             connection, type, parameters, scope=scope, strict=strict, terminology=self._terminology, within=within
         )
+
+    async def parameters(self, connection: Connection) -> list[Custom]:
+        """The search parameters added at run time, with how far older resources are indexed, and those refused."""
+        return await listed(connection)
+
+    async def reindex(self, connection: Connection) -> bool:
+        """One step of indexing older resources for added search parameters; whether there may be more to do at once."""
+        return await reindexing.reindex(connection)
 
     async def everything(
         self,

@@ -125,3 +125,4 @@ class Page:
     included: list[Stored]
     next: str | None
     total: int | None = None
+    notes: tuple[str, ...] = ()  # what the reader should know about the result

@@ -22,6 +22,7 @@ from healthbrain.store import arrays, bodies
 from healthbrain.store.columns import SideRows, version_columns
 from healthbrain.store.drafts import Current, Draft, check, content_of, draft_of, identical, merged, waves
 from healthbrain.store.granted import grants_writing, rows_of
+from healthbrain.store.parameters import catalog, learn
 from healthbrain.store.rows import Rows
 from healthbrain.store.statements import SQL
 from healthbrain.store.values import Observer, Write, WriteContext, Written
@@ -53,6 +54,8 @@ async def write(
     except psycopg.errors.DeadlockDetected:  # both created what the other changes: rare, and one of the two goes on
         raise Busy("somebody else writes the same resources at this moment; send it again") from None
     done = [results[id(draft)] for draft in drafts]
+    if any(draft.write.type == "SearchParameter" for draft in drafts):
+        await learn(connection, done)
     for observer in observers:
         await observer(connection, context, done)
     return done
@@ -192,6 +195,11 @@ async def _store(connection: Connection, drafts: Sequence[Draft], context: Write
         return []
     for draft in drafts:
         finish(draft, context)
+    known = await catalog(connection)
+    if known.customs:
+        for draft in drafts:
+            if draft.rows is not None and draft.resource is not None:
+                known.add(draft.write.type, draft.rows, draft.resource)
     side = SideRows.of([draft.rows for draft in drafts])
     parameters = [False, *version_columns(drafts, [context] * len(drafts)), *side.columns()]
     row = await (await connection.execute(SQL["write"], parameters)).fetchone()
