@@ -19,6 +19,7 @@ from healthbrain.runtime.jobs import (
     export,
     find_events,
     follow_feed,
+    index_parameters,
     load_uploads,
     prune_feed,
     publish_measures,
