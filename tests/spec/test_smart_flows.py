@@ -175,6 +175,12 @@ async def test_nobody_signed_in_goes_to_sign_in_and_comes_back(hb: World, app: A
     assert came_back(known)["error"] == "consent_required"
 
 
+async def test_a_request_may_be_posted_and_then_goes_on_as_a_get(hb: World, app: App) -> None:
+    answer = await hb.client.post("/oauth/authorize", data=app.request("launch/patient patient/*.rs"))
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith("/oauth/authorize?response_type=code")
+
+
 # -- a doctor's application
 
 
@@ -182,10 +188,11 @@ async def test_a_doctor_finds_and_chooses_among_the_residents_the_doctor_may_see
     fields = app.request("launch/patient patient/*.rs openid fhirUser")
     empty = await app.open("doctor", fields)
     assert "请先查找并选择一位居民" in empty.text
-    page = await app.open("doctor", {**fields, "hb_find": "张伟"})
+    looking = {"headers": {"cookie": hb.headers("doctor")["cookie"]}, "follow_redirects": False}
+    page = await hb.client.post("/oauth/authorize", data={**fields, "hb_find": "张伟"}, **looking)
     assert 'value="a-xy"' in page.text
     assert 'value="a-zs"' in page.text
-    hidden = await app.open("doctor", {**fields, "hb_find": "李娜"})
+    hidden = await hb.client.post("/oauth/authorize", data={**fields, "hb_find": "李娜"}, **looking)
     assert 'value="b-zs"' not in hidden.text
     answer = came_back(await app.decide("doctor", page, patient="a-xy"))
     assert (await app.redeem(answer["code"])).json()["patient"] == "a-xy"
@@ -369,9 +376,12 @@ async def test_what_an_application_is_allowed_and_does_is_in_the_audit_log(hb: W
     await app.decide("resident", page, decision="deny")
     await app.redeem("no such code")
     events = await hb.events()
-    allowed = [e for e in events if e.interaction == "authorize" and e.outcome == 0][-1]
+    offered, allowed = [
+        [e for e in events if e.interaction == "authorize" and e.outcome == 0 and part in e.detail][-1]
+        for part in ("to choose from", "patient/*.rs")
+    ]
+    assert len(offered.patients) == 2
     assert (allowed.account, allowed.id, allowed.type) == ("resident", app.client.id, "client")
-    assert "patient/*.rs" in allowed.detail
     assert allowed.patients
     assert any(e.interaction == "authorize" and e.detail == "access_denied" for e in events)
     assert any(e.interaction == "token" and e.outcome == 0 and e.id == app.client.id for e in events)

@@ -27,19 +27,21 @@ from healthbrain.api.oauth.residents import chosen, found, own_records
 from healthbrain.api.oauth.words import in_words
 from healthbrain.errors import Forbidden, HealthBrainError
 from healthbrain.scope import Principal
+from healthbrain.store import patient_key
 
 _FRESH = timedelta(seconds=60)  # a session this young counts as signed in for this request
 FIND = "hb_find"  # our own field on the page: whom the person looks for
 
 
 async def authorize(desk: Desk, request: Request) -> Response:
-    """GET, or POST (which becomes a GET, so that the session cookie comes along)."""
-    if request.method == "POST":
-        form = await form_of(request)
-        return RedirectResponse(f"/oauth/authorize?{urlencode(form)}", 303)
+    """GET, or POST, which becomes a GET so that the session cookie comes along; except from our own page, where the
+    person looks for a resident: names and numbers do not belong into an address."""
     try:
-        fields = each_once(fields_of(request.url.query.encode()))
+        pairs = await form_of(request) if request.method == "POST" else fields_of(request.url.query.encode())
+        fields = each_once(pairs)
         sought = fields.pop(FIND, "")
+        if request.method == "POST" and not any(name == FIND for name, _ in pairs):
+            return RedirectResponse(f"/oauth/authorize?{urlencode(pairs)}", 303)
         async with lend(desk.platform.pool) as connection:
             asked = await read_request(connection, fields, desk.issuer(request))
     except HealthBrainError as error:
@@ -72,6 +74,11 @@ async def _ask(desk: Desk, request: Request, asked: Asked, sought: str) -> Respo
     choices = []
     if needs and patient is None:
         choices = await own_records(desk, principal) if resident else await found(desk, principal, sought)
+    if choices:
+        shown = [patient_key(choice.id) for choice in choices]
+        desk.platform.audit.note(
+            desk.event(request, "authorize", principal, client=asked.client.id, patients=shown, detail="to choose from")
+        )
     tree = await desk.gate.tree(asked.client.organisation)
     page = Consent(
         application=asked.client.name,
