@@ -23,6 +23,7 @@ from tests.subscriber import (
 )
 
 from healthbrain.exchange.notify.send import ATTEMPTS
+from healthbrain.runtime.jobs import follow_feed, prune_feed
 
 pytestmark = pytest.mark.anyio
 
@@ -212,6 +213,23 @@ async def test_status_and_events_can_be_asked_for(hb: World, hook: Receiver) -> 
     assert [number for number, _ in events_of(again)] == [2, 3]
     assert again["entry"][1]["resource"]["resourceType"] == "Observation"
     assert (await hb.ask("GET", "Subscription/s/$status", "XH00")).status_code == 404
+
+
+async def test_the_feed_is_kept_for_subscribers_that_are_behind_the_lake(hb: World, hook: Receiver) -> None:
+    await put(hb, subscription(hook.url, "Observation?status=final"))
+    await work(hb)
+    for n in range(3):
+        await put(hb, observation(f"o{n}", "p"))
+        await follow_feed(hb.platform)  # closes a batch each time
+    await prune_feed(hb.platform)
+    await work(hb)
+    assert [focus for _, focus in hook.events()] == ["Observation/o0", "Observation/o1", "Observation/o2"]
+    await follow_feed(hb.platform)
+    await prune_feed(hb.platform)
+    async with hb.platform.pool.connection() as connection:
+        row = await (await connection.execute("select pruned from change_epoch")).fetchone()
+    assert row is not None
+    assert row[0] > 0
 
 
 async def test_a_heartbeat_is_sent_when_nothing_else_was(hb: World, hook: Receiver) -> None:
