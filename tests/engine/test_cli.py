@@ -116,3 +116,18 @@ def test_a_source_of_an_unknown_organisation_or_charset_is_refused(folder: Runni
     assert (unknown.returncode, "NOWHERE" in unknown.stderr) == (2, True)
     charset = folder.hb("source", "X", "--organisation", "QP00", "--charset", "KLINGON", check=False)
     assert charset.returncode == 2
+
+
+def test_an_application_is_registered_listed_and_switched_off(folder: Running) -> None:
+    made = json.loads(
+        folder.hb(
+            "client", "血压日记", "--kind", "symmetric", "--redirect-uri", "https://app.example/back",
+            "--scope", "openid", "--scope", "patient/Observation.rs", "--json",
+        ).stdout
+    )  # fmt: skip
+    assert made["secret"]
+    folder.hb("client", made["id"], "--disable")
+    (listed,) = json.loads(folder.hb("client", "--json").stdout)["clients"]
+    assert (listed["id"], listed["disabled"], "secret" in listed) == (made["id"], True, False)
+    unsafe = folder.hb("client", "x", "--redirect-uri", "http://app.example/back", "--scope", "openid", check=False)
+    assert unsafe.returncode == 2
