@@ -48,16 +48,18 @@ class _Module:
             text: ast.expr | None = None
             if name in ERRORS and call.args:
                 text = call.args[0]
-            elif (
-                name in PLACES
-                and (name == "Issue" or isinstance(call.func, ast.Attribute))
-                and len(call.args) > PLACES[name]
-            ):
+            elif name in PLACES and self._collects(call, name) and len(call.args) > PLACES[name]:
                 text = call.args[PLACES[name]]
             if text is None:
                 continue
             for one in self.resolve(text, call, 3):
                 yield Found(f"{self.name}:{call.lineno}", one, ast.unparse(text))
+
+    def _collects(self, call: ast.Call, name: str) -> bool:
+        """Whether this call notes a finding; `add` and the like are methods of other things elsewhere."""
+        return name == "Issue" or (
+            isinstance(call.func, ast.Attribute) and self.name.startswith(("fhir/", "exchange/"))
+        )
 
     def resolve(self, node: ast.expr, at: ast.AST, depth: int) -> list[str | None]:
         match node:

@@ -24,6 +24,13 @@ PAGES = {
 ALL = [(role, path) for role, paths in PAGES.items() for path in paths]
 GRAVE = {"serious", "critical"}
 LOOKS = (("zh-CN", "light", (1920, 768, 390)), ("en", "elder", (390, 768, 1920)), ("zh-CN", "dark", (1440,)))
+# the same template as another entry with other data: the second look at it would find nothing new
+AGAIN = {
+    ("manager", "/cockpit"),
+    ("manager", "/arrivals"),
+    ("leader", "/cockpit?area=310118102"),
+    ("admin", "/sources"),
+}
 DARK = {"/cockpit", "{person}?tab=results", "/arrivals", "{arrival}"}
 
 
@@ -65,17 +72,18 @@ def test_a_screen_has_no_grave_barrier_and_stays_within_its_width(
 ) -> None:
     context, errors = signed_in(role), list[str]()
     for language, theme, widths in LOOKS:
-        if theme == "dark" and path not in DARK:
+        if (theme == "dark" and path not in DARK) or (theme != "light" and (role, path) in AGAIN):
             continue
         look(context, district.url, language=language, theme=theme)
         page = opened(context, path.format(**places), widths[0], errors)
         grave = barriers(page, axe)
         assert not grave, f"{path} {language} {theme}: {grave}"
         assert page.evaluate("document.documentElement.lang") == language
-        keep(page, f"{role}{re.sub(r'[^a-zA-Z0-9]+', '-', path)}-{theme}")
+        if theme != "elder":
+            keep(page, f"{role}{re.sub(r'[^a-zA-Z0-9]+', '-', path)}-{theme}")
         for width in widths:
             page.set_viewport_size({"width": width, "height": 844 if width < 500 else 1080})
-            page.wait_for_timeout(60)
+            page.wait_for_timeout(40)
             wide = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
             assert wide[0] <= wide[1], f"{path} {theme} scrolls sideways at {width}: {wide}"
         page.close()

@@ -61,6 +61,38 @@ ACTIONS: Mapping[str, str] = {
     "D": N_("Deleted"),
     "E": N_("Done"),
 }
+# what was done, as the audit log's `interaction` names it; those of the FHIR interface have words for the common ones
+INTERACTIONS: Mapping[str, str] = {
+    "page": N_("health record opened"),
+    "record": N_("single record opened"),
+    "persons": N_("list behind a figure"),
+    "panel": N_("own residents listed"),
+    "search": N_("resident searched"),
+    "emergency": N_("emergency access"),
+    "purpose": N_("purpose declared"),
+    "wall": N_("wall view"),
+    "hubs": N_("hubs page"),
+    "raw": N_("message opened"),
+    "raw-file": N_("message downloaded"),
+    "replay": N_("message replayed"),
+    "verify": N_("source verified"),
+    "block": N_("source blocked"),
+    "unblock": N_("block lifted"),
+    "audit-search": N_("audit log searched"),
+    "password": N_("password changed"),
+    "sign-in": N_("signed in"),
+    "sign-out": N_("signed out"),
+    "session-end": N_("session ended"),
+    "read": N_("read over the interface"),
+    "search-type": N_("searched over the interface"),
+    "create": N_("data sent in"),
+    "update": N_("data sent in"),
+    "delete": N_("data deleted"),
+    "patch": N_("data changed"),
+    "transaction": N_("data sent in"),
+    "batch": N_("data sent in"),
+    "operation": N_("operation over the interface"),
+}
 SEX: Mapping[str, str] = {"male": N_("Male"), "female": N_("Female"), "other": N_("Other"), "unknown": N_("Unknown")}
 THEMES: Mapping[str, str] = {
     "light": N_("Standard view"),

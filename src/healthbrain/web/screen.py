@@ -129,7 +129,7 @@ def nav_for(visit: Visit) -> list[NavItem]:
             )
         )
         items.append(
-            NavItem(N_("Six hubs"), "/hubs", "source", N_("What this platform is made of and what it holds now"))
+            NavItem(N_("Six hubs"), "/hubs", "pulse", N_("What this platform is made of and what it holds now"))
         )
     if role in {"cdc", "manager", "doctor"}:
         items.append(NavItem(N_("Residents"), "/residents", "people", N_("Find a resident and see the whole record")))

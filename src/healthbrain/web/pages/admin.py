@@ -395,7 +395,8 @@ def _event(said: Language, record: Record) -> EventLine:
     event = record.event
     outcome, look = _OUTCOMES.get(event.outcome, _OUTCOMES[audit.FAILED])
     thing = "/".join(part for part in (event.type, event.id or "") if part)
-    what = " · ".join(part for part in (said.say(labels.ACTIONS[event.action]), event.interaction, thing) if part)
+    interaction = said.say(labels.INTERACTIONS.get(event.interaction, event.interaction))
+    what = " · ".join(part for part in (said.say(labels.ACTIONS[event.action]), interaction, thing) if part)
     return EventLine(
         said.time(event.at, seconds=True), event.account, said.say(labels.ROLES[event.role]) if event.role in labels.ROLES else "",
         said.say(labels.PURPOSES.get(event.purpose, event.purpose)), what, event.detail, event.address, said.say(outcome), look,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 
 from starlette.responses import Response
 
@@ -47,6 +49,13 @@ def _card(said: Language, hub: Hub) -> HubCard:
     def words(text: Words) -> str:
         return text.zh if said.chinese else text.en
 
-    holdings = [(words(h.label), said.number(h.value) if isinstance(h.value, int) else h.value) for h in hub.holdings]
+    def shown(value: int | str) -> str:
+        if isinstance(value, int):
+            return said.number(value)
+        with suppress(ValueError):
+            return said.time(datetime.fromisoformat(value))
+        return value
+
+    holdings = [(words(h.label), shown(h.value)) for h in hub.holdings]
     calls = [interface.call for interface in hub.interfaces]
     return HubCard(hub.id, words(hub.title), hub.state == "works", words(hub.note), holdings, calls)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 from starlette.responses import RedirectResponse, Response
@@ -63,6 +64,7 @@ class ViewerLine:
     what: str
     refused: bool
     emergency: bool
+    times: int = 1  # the same in the same minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,8 @@ async def viewers(visit: Visit) -> Response:
         )
         tree = await visit.platform.tree(connection)
         names = {one.name: one.display for one in await access.accounts(connection)}
-    rows = [_viewer(visit.language, tree, names, record) for record in records]
+    each = [_viewer(visit.language, tree, names, record) for record in records]
+    rows = [replace(line, times=len(list(same))) for line, same in groupby(each)]
     page = ViewersPage(rows, visit.at_url(after=more) if more else "", visit.path if visit.query.get("after") else "")
     crumbs = [Crumb(visit.language.say(N_("Home")), "/"), Crumb(visit.language.say(N_("Who viewed this record")))]
     return show(visit, "viewers.html", page, crumbs=crumbs)
@@ -247,7 +250,7 @@ def _viewer(said: Language, tree: Tree, names: dict[str, str], record: Record) -
         role=said.say(labels.ROLES.get(event.role, event.role)),
         institution=tree.name(event.organisation),
         purpose=said.say(labels.PURPOSES.get(event.purpose, event.purpose)),
-        what=said.say(labels.ACTIONS[event.action]),
+        what=said.say(labels.INTERACTIONS.get(event.interaction, labels.ACTIONS[event.action])),
         refused=event.outcome != audit.FINE,
         emergency=event.purpose == "ETREAT",
     )
