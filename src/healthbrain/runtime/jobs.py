@@ -17,6 +17,7 @@ from healthbrain.lake import Lake
 from healthbrain.measure import DeliveryDay
 from healthbrain.runtime.platform import Platform
 from healthbrain.store import Position, prune
+from healthbrain.store.texts import text_position
 
 log = logging.getLogger("healthbrain.worker")
 
@@ -67,13 +68,22 @@ async def index_parameters(platform: Platform) -> bool:
         return await platform.store.reindex(connection)
 
 
+async def index_texts(platform: Platform) -> bool:
+    """Bring the words for text search up to the change feed."""
+    return await platform.store.index_texts(platform.pool)
+
+
 async def prune_feed(platform: Platform) -> bool:
-    """Forget changes that every follower has passed: the lake, subscriptions, and exports that others may follow."""
+    """Forget changes that every follower has passed: the lake, texts, subscriptions, and exports that others may follow."""
     position = Lake(platform.settings.lake).state().position
     if position:
         async with platform.pool.connection() as connection:
             upto = Position.parse(position)
-            for other in (await notify.feed_position(connection), await bulkdata.feed_position(connection)):
+            for other in (
+                await notify.feed_position(connection),
+                await bulkdata.feed_position(connection),
+                await text_position(connection),
+            ):
                 if other is not None and other.epoch == upto.epoch:
                     upto = min(upto, other)
             await connection.commit()  # the feed is pruned outside a transaction

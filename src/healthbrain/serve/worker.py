@@ -20,6 +20,7 @@ from healthbrain.runtime.jobs import (
     find_events,
     follow_feed,
     index_parameters,
+    index_texts,
     load_uploads,
     prune_feed,
     publish_measures,
@@ -46,6 +47,7 @@ class Job:
 JOBS = (
     Job("lake", timedelta(seconds=2), follow_feed),
     Job("search parameters", timedelta(seconds=2), index_parameters),
+    Job("texts", timedelta(seconds=2), index_texts),
     Job("measures", timedelta(seconds=30), publish_measures),
     Job("feed", timedelta(hours=6), prune_feed),
     Job("export", timedelta(seconds=1), export, lane="export"),

@@ -10,7 +10,7 @@ from typing import Any
 
 from healthbrain.database import Connection
 from healthbrain.errors import Incorrect, TooLarge, Unsupported
-from healthbrain.store import arrays, keys
+from healthbrain.store import arrays, keys, texts
 from healthbrain.store.asking import Asking
 from healthbrain.store.conditions import condition
 from healthbrain.store.filtering import Node
@@ -67,6 +67,8 @@ def _condition(index: TypeIndex, criterion: Criterion, asking: Asking, row: str,
         return _reverse_chain(index, criterion, asking, row, depth)
     if criterion.name == "_list":
         return _list(index, criterion, asking, row)
+    if criterion.name in texts.NAMES:
+        return texts.text_condition(index, criterion, row, asking)
     if criterion.filter is not None:
         return _filter(index, criterion, asking, row, depth)
     if not asking.has(index, criterion.name):

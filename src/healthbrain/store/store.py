@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from healthbrain.database import Connection
+from healthbrain.database import Connection, Pool
 from healthbrain.scope import EVERYTHING, Scope
-from healthbrain.store import bundles, reading, reindexing, searching, writing
+from healthbrain.store import bundles, reading, reindexing, searching, texts, writing
 from healthbrain.store.parameters import Custom, listed
 from healthbrain.store.terminology import StoredTerminology, Terminology
 from healthbrain.store.values import WHOLE, Care, Observer, Page, Stored, Write, WriteContext, Written
@@ -98,7 +98,7 @@ class Store:
         `type` None searches the types of `_type`, or all; `scope` may then be one for each type, and types that it
         does not name are left out. `within` is the (type, id) whose compartment is searched.
         Beside the types' own parameters: _count, _sort, _total, _summary=count, _include, _revinclude (with :iterate),
-        _filter, _list, and `_cursor` with the `next` of the page before. Raises Incorrect for a parameter the type does
+        _filter, _list, _text, _content, and `_cursor` with the `next` of the page before. Raises Incorrect for a parameter the type does
         not have (ignored when not `strict`) and Unsupported for what is right but not offered.
         """
         return await searching.search(
@@ -112,6 +112,10 @@ class Store:
     async def reindex(self, connection: Connection) -> bool:
         """One step of indexing older resources for added search parameters; whether there may be more to do at once."""
         return await reindexing.reindex(connection)
+
+    async def index_texts(self, pool: Pool) -> bool:
+        """One step of bringing the text index up to the change feed; whether there may be more to do at once."""
+        return await texts.index_texts(pool)
 
     async def everything(
         self,
