@@ -160,6 +160,32 @@ async def test_what_cannot_be_used_is_kept_and_says_why(dsn, more, says):
         assert (one.state, says in one.problem) == ("refused", True)
 
 
+async def test_what_an_older_version_indexed_is_indexed_afresh(dsn):
+    async with opened(dsn, size=2) as pool:
+        async with pool.connection() as connection:
+            weights = [
+                {"resourceType": "Observation", "id": f"o{n}", "status": "final", "code": {"text": "x"}, "effectiveDateTime": "2026",
+                 "valueQuantity": {"value": n * 1000, "system": "http://unitsofmeasure.org", "code": "g"}}
+                for n in range(7)
+            ]  # fmt: skip
+            profiled = patient("p", meta={"profile": ["http://a.org/p/x"]})
+            await store.write(connection, [put(one) for one in [*weights, profiled]], context())
+            await connection.execute("delete from concept_text")
+            await connection.execute("update index_format set format = 1")
+            before = await (await connection.execute("select count(*) from resource_number")).fetchone()
+            asked = ("value-quantity", "ge3|http://unitsofmeasure.org|kg")
+            assert await found(connection, "Observation", asked) == []
+        await finished(pool)
+        async with pool.connection() as connection:
+            assert await found(connection, "Observation", asked) == ["o3", "o4", "o5", "o6"]
+            assert await found(connection, "Patient", ("_profile:below", "http://a.org")) == ["p"]
+            assert await found(connection, "Observation", ("code:text", "x"), ("_id", "o1")) == ["o1"]
+            assert await (await connection.execute("select count(*) from resource_number")).fetchone() == before
+            assert await (await connection.execute("select format from index_format")).fetchone() == (
+                reindexing.FORMAT,
+            )
+
+
 async def test_a_draft_is_no_parameter_and_a_code_has_one_definition(dsn):
     async with opened(dsn, size=1) as pool, pool.connection() as connection:
         await store.write(

@@ -14,16 +14,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from healthbrain.database import Connection
-from healthbrain.fhir import SearchParameter, parse
+from healthbrain.fhir import SearchParameter, extract, parse
 from healthbrain.store import arrays, bodies
 from healthbrain.store.columns import columns
 from healthbrain.store.parameters import Catalog, catalog, values_of
-from healthbrain.store.rows import Rows, add_rows
-from healthbrain.store.types import type_number
+from healthbrain.store.rows import Rows, add_rows, index_rows
+from healthbrain.store.types import type_index, type_name, type_number
 
 _LOCK = 0x48_42_20  # advisory: one worker at a time
 _SETTLE = 3.0  # seconds that a process may go on without knowing a new parameter, with a margin (parameters.TRUST)
 _STEP = 500
+FORMAT = 2  # of the index; see migrations/0022_index_format.pre.sql
 
 
 async def reindex(connection: Connection, *, most: int = _STEP) -> bool:
@@ -32,7 +33,7 @@ async def reindex(connection: Connection, *, most: int = _STEP) -> bool:
     row = await (await connection.execute("select pg_try_advisory_xact_lock(%s)", (_LOCK,))).fetchone()
     if row is None or not row[0]:
         return False
-    if await _forget(connection):
+    if await _forget(connection) or await _renew(connection, most):
         return True
     await _start(connection)
     cursor = await connection.execute(
@@ -80,6 +81,45 @@ async def _forget(connection: Connection) -> bool:
     return True
 
 
+async def _renew(connection: Connection, most: int) -> bool:
+    """Index afresh what an older version of this code had indexed; whether anything was done."""
+    row = await (await connection.execute("select format, done, goal from index_format for update")).fetchone()
+    if row is None or row[0] >= FORMAT:
+        return False
+    _, done, goal = row
+    if goal is None:
+        await connection.execute(
+            "update index_format set done = 0, goal = (select coalesce(max(rid), 0) from resource)"
+        )
+        return True
+    cursor = await connection.execute(
+        "select rid from resource where rid > %s and rid <= %s order by rid limit %s", (done, goal, most)
+    )
+    rids = [one[0] for one in await cursor.fetchall()]
+    if not rids:
+        await connection.execute("update index_format set format = %s", (FORMAT,))
+        return True
+    known = await catalog(connection, trust=0)
+    cursor = await connection.execute(
+        "select rid, rtype, fhir_id, body from resource where rid = any(%s) and not deleted order by key"
+        " for no key update",
+        [arrays.int8(rids)],
+    )
+    found: list[tuple[int, Rows]] = []
+    for rid, rtype, id_, body in await cursor.fetchall():
+        resource = parse(bodies.decompress(body))
+        rows = index_rows(type_index(type_name(rtype)), id_, extract(resource))
+        known.add(type_name(rtype), rows, resource)
+        found.append((rid, rows))
+    for table in ("resource_date", "resource_number", "resource_string"):
+        await connection.execute(
+            f"delete from {table} where rid = any(%s)".encode(), [arrays.int8([rid for rid, _ in found])]
+        )
+    await _insert(connection, found)
+    await connection.execute("update index_format set done = %s", (rids[-1],))
+    return True
+
+
 async def _index(
     connection: Connection, known: Catalog, parameter: SearchParameter, done: int, goal: int, most: int
 ) -> int | None:
@@ -112,6 +152,11 @@ async def _add(connection: Connection, number: int, found: Sequence[tuple[int, R
     rids = arrays.int8([rid for rid, _ in found])
     for table in ("resource_date", "resource_number", "resource_string"):
         await connection.execute(f"delete from {table} where rid = any(%s) and param = %s".encode(), [rids, number])
+    await _insert(connection, found)
+
+
+async def _insert(connection: Connection, found: Sequence[tuple[int, Rows]]) -> None:
+    rids = arrays.int8([rid for rid, _ in found])
     tokens = arrays.text([arrays.int8_text(rows.tokens) for _, rows in found])
     await connection.execute(
         f"select resource_index_add({', '.join(['%s'] * 19)})".encode(), [rids, tokens, *_side_columns(found)]
