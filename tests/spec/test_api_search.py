@@ -76,3 +76,31 @@ async def test_the_capability_statement_says_what_can_be_searched(hb: World) -> 
         if one["name"] in {"_filter", "_text", "_content"}:
             value = {"_filter": "_id eq x"}.get(one["name"], "发热")
         assert (await hb.ask("GET", f"Patient?{one['name']}={value}")).status_code == 200, one["name"]
+
+
+async def test_a_search_parameter_is_added_over_http(hb: World) -> None:
+    made = {
+        "resourceType": "SearchParameter", "url": "urn:sp:blood", "name": "blood", "status": "active", "description": "x",
+        "code": "blood", "base": ["Patient"], "type": "token", "expression": "Patient.extension('urn:blood').value",
+    }  # fmt: skip
+    assert (await hb.ask("GET", "Patient?blood=A")).status_code == 400
+    assert (await hb.ask("PUT", "SearchParameter/blood", json=made | {"id": "blood"})).status_code == 201
+    body = {"resourceType": "Patient", "extension": [{"url": "urn:blood", "valueCode": "A"}]}
+    created = (await hb.ask("POST", "Patient", json=body)).json()["id"]
+    answer = (await hb.ask("GET", "Patient?blood=A")).json()
+    assert [(e["search"]["mode"], e["resource"].get("id")) for e in answer["entry"]] == [
+        ("match", created),
+        ("outcome", None),
+    ]
+    rest = (await hb.ask("GET", "metadata", None)).json()["rest"][0]
+    patient = next(one for one in rest["resource"] if one["type"] == "Patient")
+    assert {"name": "blood", "definition": "urn:sp:blood", "type": "token"} in patient["searchParam"]
+
+
+async def test_a_text_is_found_over_http_and_not_written_into_the_log(hb: World) -> None:
+    note = {"resourceType": "Basic", "id": "n", "code": {"text": "慢性阻塞性肺疾病"}}
+    assert (await hb.ask("PUT", "Basic/n", json=note)).status_code == 201
+    answer = await hb.ask("GET", "Basic?_content=肺疾病", headers={"x-request-id": "texts"})
+    assert [entry["resource"]["id"] for entry in answer.json()["entry"]] == ["n"]
+    (event,) = await hb.events("texts")
+    assert "肺" not in str(event.detail)

@@ -240,7 +240,11 @@ class Fhir:
         raise Incorrect("an id is 1 to 64 letters, digits, '-' or '.'")
 
     async def _metadata(self, call: Call) -> Answer:
-        return Answer(200, capability.statement(self._platform.definitions, call.base, self._since))
+        try:
+            added = await lending.ask(self._platform.readers, self._platform.store.parameters)
+        except (psycopg.OperationalError, Unavailable):  # the statement is for those, too, who look why nothing goes
+            added = []
+        return Answer(200, capability.statement(self._platform.definitions, call.base, self._since, added))
 
     def _audited(self, call: Call, answer: Answer, error: HealthBrainError | None) -> Answer:
         """Keep the event of this request, unless the change brought its own or nothing was asked of the data."""

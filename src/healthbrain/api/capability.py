@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import healthbrain
 from healthbrain.api.offers import operations_of, operations_of_system
 from healthbrain.fhir import Definitions, dump
+from healthbrain.store import Custom
 
 _INTERACTIONS = (
     "read", "vread", "update", "patch", "delete", "history-instance", "history-type", "create", "search-type",
@@ -31,8 +33,8 @@ _SUBSCRIPTION = {
 _BULK = "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/"
 
 
-def statement(definitions: Definitions, base: str, since: datetime) -> bytes:
-    """The CapabilityStatement of this server at `base`."""
+def statement(definitions: Definitions, base: str, since: datetime, added: Sequence[Custom] = ()) -> bytes:
+    """The CapabilityStatement of this server at `base`; `added` are the search parameters added at run time."""
     return dump(
         {
             "resourceType": "CapabilityStatement",
@@ -49,7 +51,7 @@ def statement(definitions: Definitions, base: str, since: datetime) -> bytes:
                 {
                     "mode": "server",
                     "security": _security(base),
-                    "resource": [_resource(definitions, name) for name in definitions.types],
+                    "resource": [_resource(definitions, name, added) for name in definitions.types],
                     "compartment": [
                         f"http://hl7.org/fhir/CompartmentDefinition/{name.lower()}" for name in definitions.compartments
                     ],
@@ -89,7 +91,7 @@ def _security(base: str) -> dict[str, Any]:
     }
 
 
-def _resource(definitions: Definitions, name: str) -> dict[str, Any]:
+def _resource(definitions: Definitions, name: str, added: Sequence[Custom]) -> dict[str, Any]:
     if name == "AuditEvent":
         return {
             "type": name,
@@ -114,6 +116,11 @@ def _resource(definitions: Definitions, name: str) -> dict[str, Any]:
             {"name": code, "definition": parameter.url, "type": parameter.type}
             for code, parameter in sorted(parameters.items())
             if code not in UNSEARCHED
+        ]
+        + [
+            {"name": one.parameter.code, "definition": one.parameter.url, "type": one.parameter.type}
+            for one in added
+            if one.parameter.base == name and one.state != "refused"
         ],
         "operation": [{"name": "validate", "definition": _DEFINITION + "Resource-validate"}, *operations_of(name)],
     }

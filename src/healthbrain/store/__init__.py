@@ -14,6 +14,7 @@ from healthbrain.store.bundles import LARGEST_BUNDLE, searchset
 from healthbrain.store.changes import START, Change, Position, changes, latest, prune
 from healthbrain.store.entries import action_of
 from healthbrain.store.keys import patient_key
+from healthbrain.store.parameters import Custom
 from healthbrain.store.patching import json_patch
 from healthbrain.store.ready import READY_TYPES, Ready, make_ready, ready_columns
 from healthbrain.store.store import Store
@@ -37,6 +38,7 @@ __all__ = [
     "WHOLE",
     "Care",
     "Change",
+    "Custom",
     "Observer",
     "Page",
     "Position",

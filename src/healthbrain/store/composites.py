@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from healthbrain.errors import Incorrect, Unsupported
-from healthbrain.fhir import SearchParameter
 from healthbrain.store import keys
 from healthbrain.store.clause import Clause
 from healthbrain.store.moments import amount
@@ -79,8 +78,3 @@ def written_form(kind: str, part: str) -> str:
             return f"c{unescape(part)}"
         return f"s{unescape(pieces[0])}|{unescape('|'.join(pieces[1:]))}"
     return f"{'r' if kind == 'reference' and '://' not in part else 'u'}{unescape(part)}"
-
-
-def searchable(parameter: SearchParameter) -> bool:
-    """Whether a composite parameter can be searched: for the capability statement."""
-    return all(c.type in _EQUAL | {"number", "quantity", "date", "string"} for c in parameter.components)
