@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -76,6 +77,43 @@ def test_filters_change_the_list_and_the_address_without_a_new_page(page: Page) 
     expect(page.locator("#arrival-list .badge.ok")).to_have_count(0)
     assert "state=refused" in page.url
     assert page.evaluate("window.stayed") is True
+
+
+@pytest.mark.parametrize("page", ["cdc"], indirect=True)
+def test_reasons_are_in_chinese_and_found_by_any_of_their_words(page: Page) -> None:
+    page.goto("/arrivals")
+    why = page.locator("section[aria-labelledby='h-why'] ol a").first
+    text = why.inner_text()
+    assert re.search(r"[\u4e00-\u9fff]{3}", text)
+    why.click()
+    expect(page.locator(".chosen")).to_be_visible()
+    shown = page.inner_text("#arrival-list tbody tr >> nth=0 >> td >> nth=-1")
+    page.click(".chosen a")
+    page.select_option("#state", "refused")
+    page.fill("#reason-text", shown[-6:])
+    page.wait_for_url("**reason=**")
+    expect(page.locator("#arrival-list tbody tr").first).to_contain_text(shown[-6:])
+    page.fill("#reason-text", "没有任何理由含有这句话")
+    expect(page.locator("#arrival-list tbody tr")).to_have_count(0)
+
+
+@pytest.mark.parametrize("page", ["admin"], indirect=True)
+def test_an_administrator_blocks_a_source_with_a_reason_and_lifts_the_block(page: Page) -> None:
+    page.goto("/sources")
+    row = page.locator("tbody tr").first
+    row.locator("summary").click()
+    row.locator("input[name='reason']").fill("令牌疑似泄露")
+    row.locator("button.danger").click()
+    expect(page.locator(".toast")).to_contain_text("来源已停用")
+    blocked = page.locator("tbody tr", has=page.locator(".badge.bad"))
+    expect(blocked).to_have_count(1)
+    page.goto("/admin/audit")
+    expect(page.locator("tbody")).to_contain_text("停用来源")
+    expect(page.locator("tbody")).to_contain_text("令牌疑似泄露")
+    page.goto("/sources")
+    blocked.locator("form button").click()
+    expect(page.locator(".toast")).to_contain_text("已解除停用")
+    expect(blocked).to_have_count(0)
 
 
 @pytest.mark.parametrize("page", ["doctor"], indirect=True)
