@@ -35,7 +35,7 @@ def meta(**labels: Any) -> dict[str, Any]:
 
 def labels(answer: Any) -> dict[str, Any]:
     assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()["parameter"][0]["valueMeta"]
+    found: dict[str, Any] = answer.json().get("parameter", [{"valueMeta": {}}])[0]["valueMeta"]
     return {key: value for key, value in found.items() if key in ("profile", "tag", "security")}
 
 

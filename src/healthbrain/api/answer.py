@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from healthbrain.fhir import dump
 
 _DAYS = (b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun")
 _MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
+log = logging.getLogger("healthbrain.api")
+
 _GZIP_FROM = 32 * 1024  # bytes; below that packing costs more than it saves on a fast line
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 
@@ -104,7 +107,10 @@ async def _written(body: bytes, call: Call) -> tuple[bytes, bytes]:
     """FHIR JSON as the client wants to read it, and what that is called."""
     indented = _wants_pretty(call)
     if media.likely_format(call) == "xml":
-        return await media.as_xml(body, indented=indented), media.XML_TYPE
+        try:
+            return await media.as_xml(body, indented=indented), media.XML_TYPE
+        except Incorrect as unwritable:  # JSON can say what XML cannot, such as an object with nothing in it
+            log.error("an answer of %s has no XML form: %s", call.trace.interaction, unwritable.message)
     return (pretty(body) if indented else body), media.JSON_TYPE
 
 

@@ -17,7 +17,7 @@ import psycopg
 
 from healthbrain import audit, identity
 from healthbrain.access import Gate, csrf_holds
-from healthbrain.api import capability, lending, media
+from healthbrain.api import capability, lending, media, openapi
 from healthbrain.api.answer import Answer, MethodNotAllowed, of_error, send
 from healthbrain.api.audits import Audits
 from healthbrain.api.bulk import Bulk
@@ -52,6 +52,7 @@ WRITE_SECONDS = 300.0
 SESSION_COOKIE = "hb_session"
 _ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 _SAFE = ("GET", "HEAD")
+_OPEN = (["metadata"], ["openapi.json"])  # they tell what the server does, to whoever asks
 
 Handler = Callable[[], Awaitable[Answer]]
 
@@ -108,7 +109,7 @@ class Fhir:
 
     async def _answer(self, call: Call) -> Answer:
         media.wanted_format(call)
-        if call.segments != ["metadata"]:
+        if call.segments not in _OPEN:
             try:
                 await self._authenticate(call)
             except Unauthenticated:
@@ -148,6 +149,8 @@ class Fhir:
                 return self._choose(call, {"GET": lambda: self._reading.history(call, None, None)})
             case ["metadata"]:
                 return self._choose(call, {"GET": lambda: self._metadata(call)})
+            case ["openapi.json"]:
+                return self._choose(call, {"GET": lambda: self._openapi(call)})
             case [type_, *rest]:
                 if not self._platform.definitions.is_resource(type_):
                     raise NotFound("there is no resource type of this name in FHIR R4; names are written as in Patient")
@@ -246,9 +249,12 @@ class Fhir:
             added = []
         return Answer(200, capability.statement(self._platform.definitions, call.base, self._since, added))
 
+    async def _openapi(self, call: Call) -> Answer:
+        return Answer(200, openapi.description(self._platform.definitions, call.base), kind=b"application/json")
+
     def _audited(self, call: Call, answer: Answer, error: HealthBrainError | None) -> Answer:
         """Keep the event of this request, unless the change brought its own or nothing was asked of the data."""
-        if call.segments == ["metadata"] or (call.trace.written and error is None):
+        if call.segments in _OPEN or (call.trace.written and error is None):
             return answer
         status = http_status(error) if error else answer.status
         fine = audit.REFUSED if call.trace.refused else audit.FINE

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from healthbrain.access import Gate
 from healthbrain.api.answer import Answer
 from healthbrain.api.call import Call
+from healthbrain.api.graphql import GraphQl
 from healthbrain.api.metas import Metas
 from healthbrain.api.observations import Observations
 from healthbrain.api.platform import Platform
@@ -16,9 +18,9 @@ from healthbrain.api.writing import Writing
 _ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 _DEFINITION = "http://hl7.org/fhir/OperationDefinition/"
 
-EVERYWHERE = ("meta", "meta-add", "meta-delete")  # of every resource type
+EVERYWHERE = ("meta", "meta-add", "meta-delete", "graphql")  # of every resource type
 OF_TYPE = {"Observation": ("lastn", "stats")}
-OF_SYSTEM = ("meta",)
+OF_SYSTEM = ("meta", "graphql")
 
 Handlers = dict[str, Callable[[], Awaitable[Answer]]]
 
@@ -30,6 +32,7 @@ class Offers:
         self._platform = platform
         self._metas = Metas(platform, gate, writing)
         self._observations = Observations(platform, gate)
+        self._graphql = GraphQl(platform, gate)
 
     def handlers(self, call: Call) -> Handlers | None:
         """What can be done at the address of `call`; None when it names no operation that is offered."""
@@ -39,6 +42,11 @@ class Offers:
         if not self._is_ours(call.segments):
             return None
         match call.segments:
+            case ["$graphql"]:
+                return {"GET": lambda: self._graphql.answer(call), "POST": lambda: self._graphql.answer(call)}
+            case [type_, id_, "$graphql"]:
+                answer = partial(self._graphql.answer, call, type_, id_)
+                return {"GET": answer, "POST": answer}
             case ["$meta"]:
                 return {"GET": lambda: metas.of_all(call, None)}
             case [type_, "$meta"]:

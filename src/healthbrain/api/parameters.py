@@ -70,7 +70,6 @@ async def asked(call: Call) -> Asked:
 
 
 def parameters(*values: tuple[str, str, Any]) -> bytes:
-    """A Parameters resource of (name, kind such as valueMeta, value)."""
-    return dump(
-        {"resourceType": "Parameters", "parameter": [{"name": name, kind: value} for name, kind, value in values]}
-    )
+    """A Parameters resource of (name, kind such as valueMeta, value); FHIR has no empty values, so these are left out."""
+    listed = [{"name": name, kind: value} for name, kind, value in values if value not in ({}, [])]
+    return dump({"resourceType": "Parameters"} | ({"parameter": listed} if listed else {}))

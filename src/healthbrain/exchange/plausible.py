@@ -54,7 +54,11 @@ def future_facts(resource: Mapping[str, Any], at: datetime, place: str = "") -> 
         value: Any = resource
         for step in fact.steps:
             value = value.get(step) if isinstance(value, Mapping) else None
-        if isinstance(value, str) and resource.get("status") not in fact.unless and _lies_ahead(value, at + fact.ahead):
+        if (
+            isinstance(value, str)
+            and str(resource.get("status")) not in fact.unless
+            and _lies_ahead(value, at + fact.ahead)
+        ):
             text = "lies in the future; correct it at the source and send again"
             found.append(Issue("error", "business-rule", f"{place or kind}.{fact.path}", text))
     return found

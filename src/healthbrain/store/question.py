@@ -83,8 +83,8 @@ def read_question(parameters: Sequence[tuple[str, str]]) -> Question:
         elif base in _PRESENTATION:
             if name == "_summary" and value == "count":
                 result["_summary"] = value
-        elif value:
-            criteria.append(_criterion(name, value))
+        elif (criterion := _criterion(name, value)).values:  # a parameter without a value says nothing
+            criteria.append(criterion)
     if len(criteria) > _MOST_CRITERIA:
         raise TooLarge(f"a search takes at most {_MOST_CRITERIA} parameters")
     return Question(
