@@ -336,7 +336,8 @@ async def test_paging_survives_writes_between_pages(dsn):
         ("Observation", [("code.name", "x")], Incorrect),
         ("Observation", [("subject:Patient.colour", "x")], Incorrect),
         ("Observation", [("code:in", "x")], Unsupported),
-        ("Observation", [("_text", "x")], Unsupported),
+        ("Location", [("near", "1|2")], Unsupported),
+        ("Observation", [("_query", "x")], Unsupported),
         ("Observation", [("_sort", "code-value-quantity")], Incorrect),
         ("Observation", [("_sort", "_id,_id,_id,_id,_id,_id")], Incorrect),
         ("Observation", [("_sort", "colour")], Incorrect),
@@ -397,6 +398,11 @@ HEAVIEST = [
     ("Observation", [("value-quantity", "gt9990")], {"resource_number_high"}),
     ("Patient", [("_has:Observation:patient:identifier", "urn:o|1234")], {"resource_tokens"}),
     ("Observation", [("_id", "o1,o2")], {"resource_key"}),
+    ("Observation", [("value-quantity", "gt9990|http://unitsofmeasure.org|mm[Hg]")], {"resource_number_high"}),
+    ("Observation", [("_filter", "patient re Patient/p3 and code eq c5")], {"resource_patient"}),
+    ("Observation", [("_filter", "subject.identifier eq urn:x|17 and status eq final")], {"resource_tokens", "resource_patient"}),
+    ("Patient", [("_filter", "name sw f17")], {"resource_string_value"}),
+    ("Encounter", [("_has:Observation:encounter:identifier", "urn:o|1234")], {"resource_tokens"}),
 ]  # fmt: skip
 
 
@@ -430,7 +436,9 @@ async def test_the_heaviest_searches_use_their_index_the_twentieth_time_too(larg
             assert used & indexes, (parameters, scans)
             assert not any(kind == "Seq Scan" and name == "resource" for kind, name in scans), (parameters, scans)
         prepared = await (
-            await connection.execute("select count(*), sum(generic_plans) from pg_prepared_statements")
+            await connection.execute(
+                "select count(*), sum(generic_plans) from pg_prepared_statements where parameter_types <> '{}'"
+            )
         ).fetchone()
         assert prepared is not None
         assert prepared[0] > 0, "the statements were prepared"
