@@ -16,7 +16,7 @@ from healthbrain.api.platform import Platform
 from healthbrain.api.subscriptions import SOCKET
 from healthbrain.api.websocket import Socket
 
-__all__ = ["Fhir", "Platform", "create_api"]
+__all__ = ["BASE", "Fhir", "Platform", "create_api"]
 
 
 def create_api(platform: Platform, *, provider: httpx.AsyncBaseTransport | None = None) -> list[BaseRoute]:

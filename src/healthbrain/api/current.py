@@ -6,7 +6,7 @@ sees what was written; both travel in a context variable, because the ledger nee
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -15,8 +15,9 @@ from typing import Any
 from healthbrain.api.entries import Reach
 from healthbrain.api.witness import Witness
 from healthbrain.database import Connection
+from healthbrain.errors import Unsupported
 from healthbrain.scope import Scope
-from healthbrain.store import LARGEST_BUNDLE, Observer, Store, Write, WriteContext, Written
+from healthbrain.store import LARGEST_BUNDLE, Array, Observer, Store, Write, WriteContext, Written
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,12 @@ class ScopedStore(Store):
     ) -> list[Written]:
         """As `Store.write`."""
         return await super().write(connection, writes, _narrowed(context), observers=observers, validated=validated)
+
+    async def write_new(
+        self, connection: Connection, columns: Sequence[Array], types: Collection[str]
+    ) -> list[int | None]:
+        """Nothing that the API takes in is prepared for this."""
+        raise Unsupported("the API writes one by one and in bundles")
 
     async def bundle(
         self,

@@ -45,6 +45,10 @@ class Platform(Protocol):
         """Connections for single statements that read."""
 
     @property
+    def singles(self) -> Pool:
+        """Connections for single statements that have one good plan."""
+
+    @property
     def definitions(self) -> Definitions:
         """FHIR R4 definitions."""
 

@@ -34,7 +34,7 @@ class Reading:
         call.trace.interaction, call.trace.id = "read", id_
         scope = await self._scope(call, "read", type_)
         read = self._platform.store.read
-        stored = await ask(self._platform.readers, lambda connection: read(connection, type_, id_, scope=scope))
+        stored = await ask(self._platform.singles, lambda connection: read(connection, type_, id_, scope=scope))
         return self._one(call, stored)
 
     async def vread(self, call: Call, type_: str, id_: str, version: str) -> Answer:

@@ -142,7 +142,7 @@ class Writing:
             self._platform.pool,
             self._store,
             self._platform.observers,
-            singles=self._platform.readers,
+            singles=self._platform.singles,
             beside=[observe],
         )
 

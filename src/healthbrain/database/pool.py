@@ -15,11 +15,14 @@ Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 Pool = AsyncConnectionPool[Connection]
 
 
-async def open_pool(dsn: str, *, size: int = 8, name: str = "healthbrain", reading: bool = False) -> Pool:
+async def open_pool(
+    dsn: str, *, size: int = 8, name: str = "healthbrain", reading: bool = False, generic: bool = False
+) -> Pool:
     """An open pool of at most `size` connections. Close it with `await pool.close()`.
 
     With `reading` every statement stands alone and a connection is not tried out before it is lent, which halves the
-    cost of a short read; who uses it asks again when the connection turns out to be broken.
+    cost of a short read; who uses it asks again when the connection turns out to be broken. `generic` is for statements that
+    have one good plan (by key, or a call of a function): they are not planned again each time.
     """
     pool: Pool = AsyncConnectionPool(
         dsn,
@@ -33,7 +36,7 @@ async def open_pool(dsn: str, *, size: int = 8, name: str = "healthbrain", readi
         kwargs={
             "application_name": name,
             "autocommit": reading,
-            "options": "-c plan_cache_mode=force_custom_plan -c timezone=UTC",
+            "options": f"-c plan_cache_mode=force_{'generic' if generic else 'custom'}_plan -c timezone=UTC",
         },
     )
     await pool.open(wait=True, timeout=60)

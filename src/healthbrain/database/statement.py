@@ -1,8 +1,8 @@
 """A statement for the hottest paths: prepared once per connection, parameters and rows in PostgreSQL's binary form.
 
 psycopg's own `execute` costs 55 µs of CPU for a short question, most of it for things that do not change from one to
-the next (adapting, looking for the prepared name, a timer per wait). Talking to libpq directly costs 15. Only for a
-connection in autocommit that nobody else uses at the moment; everything else goes through psycopg as usual.
+the next (adapting, looking for the prepared name, a timer per wait). Talking to libpq directly costs 15. Only for connections in
+autocommit, where a statement is a transaction of its own. Everything else goes through psycopg as usual.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from weakref import WeakSet
 
 import psycopg
 from psycopg import errors, generators
-from psycopg.pq import ExecStatus
+from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
 from healthbrain.database.pool import Connection
@@ -40,6 +40,18 @@ class Statement:
 
         When the caller is cancelled the statement is cancelled too and the connection is given up.
         """
+        async with connection.lock:
+            try:
+                result = await self._run(connection, parameters)
+            except errors.InvalidSqlStatementName:  # psycopg forgets prepared statements after a rollback, and so does the server
+                self._prepared.discard(connection)
+                if connection.info.transaction_status != TransactionStatus.IDLE:
+                    raise
+                result = await self._run(connection, parameters)
+        columns = range(result.nfields)
+        return [tuple([result.get_value(row, column) for column in columns]) for row in range(result.ntuples)]
+
+    async def _run(self, connection: Connection, parameters: Sequence[bytes | None]) -> PGresult:
         pgconn = connection.pgconn
         try:
             if connection not in self._prepared:
@@ -47,13 +59,11 @@ class Statement:
                 await _result(connection)
                 self._prepared.add(connection)
             pgconn.send_query_prepared(self._name, parameters, self._formats, 1)
-            result = await _result(connection)
+            return await _result(connection)
         except asyncio.CancelledError:
             await connection.cancel_safe(timeout=5)
             await connection.close()
             raise
-        columns = range(result.nfields)
-        return [tuple([result.get_value(row, column) for column in columns]) for row in range(result.ntuples)]
 
 
 async def _result(connection: Connection) -> PGresult:

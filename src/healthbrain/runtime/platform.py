@@ -24,8 +24,9 @@ from healthbrain.scope import Action, Principal, Scope
 from healthbrain.settings import Settings
 from healthbrain.store import Observer, Store, Watching
 
-_POOL_SIZE = 12
+_POOL_SIZE = 10
 _READERS = 8
+_SINGLES = 6
 
 
 class Platform:
@@ -43,6 +44,7 @@ class Platform:
         self.audit = audit.Recorder(settings.data / "audit", name=f"{os.getpid()}")
         self._pool: Pool | None = None
         self._readers: Pool | None = None
+        self._singles: Pool | None = None
         self._ledger: exchange.Ledger | None = None
 
     @property
@@ -58,6 +60,13 @@ class Platform:
         if self._readers is None:
             raise RuntimeError("the platform is not open; use `async with platform`")
         return self._readers
+
+    @property
+    def singles(self) -> Pool:
+        """Connections for single statements that have one good plan: reads by key, writes by one call."""
+        if self._singles is None:
+            raise RuntimeError("the platform is not open; use `async with platform`")
+        return self._singles
 
     @property
     def ledger(self) -> exchange.Ledger:
@@ -81,6 +90,7 @@ class Platform:
         definitions()
         self._pool = await open_pool(self.dsn, size=_POOL_SIZE)
         self._readers = await open_pool(self.dsn, size=_READERS, reading=True)
+        self._singles = await open_pool(self.dsn, size=_SINGLES, reading=True, generic=True)
         await self.audit.open(self._pool)
         return self
 
@@ -88,9 +98,10 @@ class Platform:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.audit.close()
-        if self._readers is not None:
-            await self._readers.close()
-            self._readers = None
+        for pool in (self._readers, self._singles):
+            if pool is not None:
+                await pool.close()
+        self._readers = self._singles = None
         if self._pool is not None:
             await self._pool.close()
             self._pool = self._ledger = None

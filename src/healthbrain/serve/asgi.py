@@ -4,25 +4,43 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 from collections.abc import AsyncIterator
 
 from starlette.applications import Starlette
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from starlette.types import Receive, Scope, Send
 
-from healthbrain.api import create_api
+from healthbrain.api import BASE, create_api
 from healthbrain.api.hubs import Hubs
 from healthbrain.runtime import Platform
 from healthbrain.serve.process import die_with_parent
 from healthbrain.settings import Settings, load
 from healthbrain.web import create_web
 
+_OF_A_TYPE = re.compile(re.escape(BASE) + "/[A-Z]").match
 
-def create() -> Starlette:
+
+class Front:
+    """What concerns a resource type goes straight to /fhir: finding it in the table of all pages would cost more than
+    many an answer. Everything else, the server's start and end too, goes to the whole application."""
+
+    def __init__(self, whole: Starlette) -> None:
+        self._whole = whole
+        self._fhir = next(route.app for route in whole.routes if isinstance(route, Mount) and route.path == BASE)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One connection or the lifespan."""
+        straight = scope["type"] == "http" and _OF_A_TYPE(scope["path"])
+        await (self._fhir if straight else self._whole)(scope, receive, send)
+
+
+def create() -> Front:
     """What granian calls in each worker process."""
     die_with_parent()
     settings = load()
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    return application(settings)
+    return Front(application(settings))
 
 
 def application(settings: Settings) -> Starlette:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -93,6 +94,7 @@ async def _next_run(job: Job, platform: Platform) -> datetime:
 def main() -> None:
     """Process entry."""
     die_with_parent(signal.SIGTERM)
+    os.nice(10)  # the doors go first: what is derived can follow a little later
     settings = load()
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
     asyncio.run(run(settings))

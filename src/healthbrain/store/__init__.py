@@ -9,14 +9,22 @@
 The only room that speaks SQL to the resource tables. Shape and reasons: docs/decisions/0003-store-shape.md, 0004.
 """
 
+from healthbrain.store.arrays import Array
 from healthbrain.store.bodies import compress, decompress
 from healthbrain.store.bundles import LARGEST_BUNDLE, searchset
 from healthbrain.store.changes import START, Change, Position, changes, latest, prune
 from healthbrain.store.entries import action_of
 from healthbrain.store.keys import patient_key
-from healthbrain.store.parameters import Custom
+from healthbrain.store.parameters import Catalog, Custom, catalog
 from healthbrain.store.patching import json_patch
-from healthbrain.store.ready import READY_TYPES, Ready, make_ready, ready_columns
+from healthbrain.store.ready import (
+    READY_TYPES,
+    Ready,
+    make_ready,
+    ready_bundle,
+    ready_columns,
+    ready_write,
+)
 from healthbrain.store.store import Store
 from healthbrain.store.values import (
     WHOLE,
@@ -29,14 +37,18 @@ from healthbrain.store.values import (
     WriteContext,
     Written,
     watched,
+    watched_types,
 )
+from healthbrain.store.writing import to_the_millisecond
 
 __all__ = [
     "LARGEST_BUNDLE",
     "READY_TYPES",
     "START",
     "WHOLE",
+    "Array",
     "Care",
+    "Catalog",
     "Change",
     "Custom",
     "Observer",
@@ -50,6 +62,7 @@ __all__ = [
     "WriteContext",
     "Written",
     "action_of",
+    "catalog",
     "changes",
     "compress",
     "decompress",
@@ -58,7 +71,11 @@ __all__ = [
     "make_ready",
     "patient_key",
     "prune",
+    "ready_bundle",
     "ready_columns",
+    "ready_write",
     "searchset",
+    "to_the_millisecond",
     "watched",
+    "watched_types",
 ]

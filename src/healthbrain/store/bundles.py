@@ -8,7 +8,7 @@ resolved before writing. Every error names the entry: Bundle.entry[3].
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -30,7 +30,7 @@ from healthbrain.store import reading, searching
 from healthbrain.store.entries import ORDER, Entry, read_all, read_entry
 from healthbrain.store.keys import resource_key
 from healthbrain.store.patching import patched
-from healthbrain.store.references import Search, rewrite_all
+from healthbrain.store.references import Search, rewrite_all, rewritten
 from healthbrain.store.values import Observer, Page, Stored, Write, WriteContext, Written
 from healthbrain.store.writing import instant_text, write
 
@@ -79,7 +79,7 @@ async def _transaction(
     doing = sorted(
         (e for e in entries if e.method not in {"GET", "HEAD"} and e.existing is None), key=lambda e: ORDER[e.method]
     )
-    writes = [_write(entry) for entry in doing]
+    writes = [write_of(entry) for entry in doing]
     written = await write(
         connection, writes, context, observers=observers, places=[f"{e.place}.resource" for e in doing]
     )
@@ -129,12 +129,33 @@ async def _batch_entry(
         await _apply(connection, entry, context)
     await rewrite_all([entry], {}, search)
     place = f"{entry.place}.resource"
-    (written,) = await write(connection, [_write(entry)], context, observers=observers, places=[place])
+    (written,) = await write(connection, [write_of(entry)], context, observers=observers, places=[place])
     return _answer_written(entry, written)
 
 
 def _for_entry(entry: Entry, context: WriteContext) -> WriteContext:
     return context if context.reach is None else replace(context, scope=context.reach(entry.action, entry.type))
+
+
+def plain_entries(bundle: Mapping[str, Any]) -> list[Entry] | None:
+    """The entries of a transaction with their references pointed at each other, if all it does is to create.
+
+    None when something in it is a question to the database, or wrong.
+    """
+    raw = bundle.get("entry", [])
+    if bundle.get("type") != "transaction" or not isinstance(raw, list) or len(raw) > LARGEST_BUNDLE:
+        return None
+    entries = read_all(raw)
+    for entry in entries:
+        if entry.method != "POST" or entry.if_none_exist:
+            return None
+        entry.id = str(uuid.uuid4())
+    names = _names(entries)
+    _refuse_duplicates(entries)
+    questions: list[str] = []
+    for entry in entries:
+        entry.resource = rewritten(entry.resource or {}, names, questions, questions)
+    return None if questions else entries
 
 
 def _searcher(connection: Connection, context: WriteContext) -> Search:
@@ -207,7 +228,8 @@ def _names(entries: Sequence[Entry]) -> dict[str, str]:
 # -- doing and answering
 
 
-def _write(entry: Entry) -> Write:
+def write_of(entry: Entry) -> Write:
+    """What an entry that changes something wants written."""
     match entry.method:
         case "POST":
             return Write("create", entry.type, entry.id, _named(entry))

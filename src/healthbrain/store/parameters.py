@@ -56,6 +56,11 @@ class Catalog:
     customs: Mapping[str, Mapping[str, Custom]] = field(default_factory=dict)
     indexes: dict[str, TypeIndex] = field(default_factory=dict)
 
+    @property
+    def alone(self) -> Catalog:
+        """The same without what was derived from it, to be sent to another process."""
+        return Catalog(self.version, self.customs)
+
     def index(self, type_: str) -> TypeIndex:
         """The parameters of a type, those of R4 and those added."""
         found = self.indexes.get(type_)
@@ -221,7 +226,11 @@ async def _take(connection: Connection, id_: str, resource: dict[str, Any]) -> N
                 "select from search_parameter where base = %s and code = %s and state in ('waiting', 'indexing', 'ready')",
                 (base, resource["code"]),
             )
-            problem = f"another SearchParameter defines {base}.{resource['code']}" if await cursor.fetchone() is not None else ""
+            problem = (
+                f"another SearchParameter defines {base}.{resource['code']}"
+                if await cursor.fetchone() is not None
+                else ""
+            )
         targets = [name for name in resource.get("target", ()) if definitions().is_resource(name)]
         await connection.execute(
             "insert into search_parameter (number, resource, base, code, kind, url, expression, targets, state, problem)"

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from healthbrain.database import Connection
+from healthbrain.database import Connection, Statement
 from healthbrain.errors import Gone, Incorrect
 from healthbrain.fhir import definitions
 from healthbrain.scope import EVERYTHING, Scope
-from healthbrain.store import arrays, bodies, cursors, keys
+from healthbrain.store import arrays, binary, bodies, cursors, keys
 from healthbrain.store.granted import granted
 from healthbrain.store.types import type_name, type_number
 from healthbrain.store.values import Page, Stored
@@ -33,6 +33,7 @@ def stored(row: tuple[Any, ...]) -> Stored:
 
 
 _READ = f"select {COLUMNS} from resource r where r.key = %s"
+_READ_ONE = Statement(f"select {COLUMNS} from resource r where r.key = $1", [binary.UUID])
 _READ_MANY = f"select {COLUMNS} from resource r where r.key = any(%s) and not r.deleted"
 _VREAD = """
 select r.rtype, c.fhir_id, r.version, r.updated, r.owner, r.delivery, r.patient, r.body, r.deleted, r.rid
@@ -41,17 +42,30 @@ from resource_history r join resource c on c.rid = r.rid where c.key = %s and r.
 
 async def read(connection: Connection, type_: str, id_: str, *, scope: Scope = EVERYTHING) -> Stored:
     """The current version. NotFound when it is not here or not open to `scope`; Gone when it was deleted."""
-    number = type_number(type_)
-    cursor = await connection.execute(_READ, [keys.resource_uuid(type_, id_)])
-    row = await cursor.fetchone()
-    if row is None or row[0] != number or row[1] != id_ or not visible(scope, row[4], row[6], type_):
+    type_number(type_)  # raises for a type that R4 does not know
+    found = await _find(connection, type_, id_)
+    if found is None or found.type != type_ or found.id != id_:
         raise missing(type_, id_)
-    found = stored(row)
-    if not admitted(scope, found):
+    if not visible(scope, found.owner, found.patient, type_) or not admitted(scope, found):
         raise missing(type_, id_)
     if found.deleted:
         raise Gone(f"{type_}/{id_} was deleted")
     return found
+
+
+async def _find(connection: Connection, type_: str, id_: str) -> Stored | None:
+    if not connection.autocommit:
+        row = await (await connection.execute(_READ, [keys.resource_uuid(type_, id_)])).fetchone()
+        return stored(row) if row else None
+    rows = await _READ_ONE(connection, [keys.resource_key(type_, id_)])
+    if not rows:
+        return None
+    rtype, fhir_id, version, updated, owner, delivery, patient, body, deleted, rid = rows[0]
+    return Stored(
+        type_name(binary.number(rtype)), binary.text(fhir_id), binary.number(version), binary.instant(updated),
+        binary.number(owner), binary.number_or_none(delivery), binary.number_or_none(patient),
+        bodies.decompress(body or b""), binary.truth(deleted), binary.number(rid),
+    )  # fmt: skip
 
 
 def admitted(scope: Scope, one: Stored, may: str = "r") -> bool:

@@ -7,16 +7,17 @@ nearly all are undisturbed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from struct import Struct
+from typing import Any
 
 from healthbrain.database import Connection, Statement
-from healthbrain.store import arrays
+from healthbrain.store import arrays, binary
+from healthbrain.store.bundles import plain_entries, write_of
 from healthbrain.store.columns import SideRows, version_columns
 from healthbrain.store.drafts import Current, Draft, check, draft_of
-from healthbrain.store.parameters import remembered
+from healthbrain.store.parameters import Catalog, remembered
+from healthbrain.store.statements import SQL
 from healthbrain.store.values import Write, WriteContext, Written
 from healthbrain.store.writing import decide, finish, meet, to_the_millisecond, written_of
 
@@ -33,10 +34,9 @@ _KINDS = (
 READY_TYPES = tuple(kind.oid for kind in _KINDS)
 
 _CURRENT = Statement(
-    "select rtype, fhir_id, rid, version, deleted, owner, patient, updated, body from resource where key = $1", [2950]
+    "select rtype, fhir_id, rid, version, deleted, owner, patient, updated, body from resource where key = $1",
+    [binary.UUID],
 )
-_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-_INT2, _INT4, _INT8 = Struct(">h"), Struct(">i"), Struct(">q")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,11 @@ class Ready:
     def key(self) -> bytes:
         """What it writes; two writes with one key do not go into one call."""
         return self.draft.key
+
+    @property
+    def type(self) -> str:
+        """The type of what it writes."""
+        return self.draft.write.type
 
     @property
     def written(self) -> Written:
@@ -80,6 +85,51 @@ async def make_ready(connection: Connection | None, write: Write, context: Write
     return Ready(draft, context)
 
 
+def ready_write(write: Write, context: WriteContext, known: Catalog) -> Ready | None:
+    """Make a validated create or update ready as if its resource were new; None when only the ordinary way can."""
+    if write.type == "SearchParameter":  # there it is learned
+        return None
+    return _ready_all([write], context, [""], known, validated=True)[0]
+
+
+def ready_bundle(bundle: Mapping[str, Any], context: WriteContext, known: Catalog) -> list[Ready] | None:
+    """The same for all entries of a transaction that only creates; None for any other. Raises as `Store.bundle` does."""
+    entries = plain_entries(bundle)
+    if entries is None or any(one.type == "SearchParameter" for one in entries):
+        return None
+    places = [f"{one.place}.resource" for one in entries]
+    return _ready_all([write_of(one) for one in entries], context, places, known)
+
+
+def _ready_all(
+    writes: Sequence[Write],
+    context: WriteContext,
+    places: Sequence[str],
+    known: Catalog,
+    *,
+    validated: bool = False,
+) -> list[Ready]:
+    context = to_the_millisecond(context)
+    drafts = [draft_of(one, place) for one, place in zip(writes, places, strict=True)]
+    check(drafts, validated)
+    for draft in drafts:
+        draft.version = 1
+        finish(draft, context)
+        if draft.rows is not None and draft.resource is not None:
+            known.add(draft.write.type, draft.rows, draft.resource)
+    return [Ready(draft, context) for draft in drafts]
+
+
+async def write_new(connection: Connection, columns: Sequence[arrays.Array]) -> list[int | None]:
+    """Write those of the resources given as `ready_columns` that are new, in the caller's transaction.
+
+    Returns the rid of each; None: it is here already, and nothing of it was written.
+    """
+    arrays.teach(connection)
+    row = await (await connection.execute(SQL["write"], [False, *columns])).fetchone()
+    return list(row[0]) if row else []
+
+
 def ready_columns(writes: Sequence[Ready]) -> list[arrays.Array]:
     """The parameters of resource_write_2 after `strict_`, of types READY_TYPES."""
     drafts = [one.draft for one in writes]
@@ -90,16 +140,12 @@ def ready_columns(writes: Sequence[Ready]) -> list[arrays.Array]:
 def _meet(draft: Draft, row: Sequence[bytes | None], context: WriteContext) -> None:
     rtype, fhir_id, rid, version, deleted, owner, patient, updated, body = row
     current = Current(
-        rid=_number(_INT8, rid),
-        version=_number(_INT4, version),
-        deleted=deleted == b"\x01",
-        owner=_number(_INT4, owner),
-        patient=None if patient is None else _number(_INT8, patient),
-        updated=_EPOCH + timedelta(microseconds=_number(_INT8, updated)),
+        rid=binary.number(rid),
+        version=binary.number(version),
+        deleted=binary.truth(deleted),
+        owner=binary.number(owner),
+        patient=binary.number_or_none(patient),
+        updated=binary.instant(updated),
         body=body or b"",
     )
-    meet(draft, _number(_INT2, rtype), (fhir_id or b"").decode(), current, context)
-
-
-def _number(kind: Struct, value: bytes | None) -> int:
-    return int(kind.unpack(value or b"")[0])
+    meet(draft, binary.number(rtype), binary.text(fhir_id), current, context)

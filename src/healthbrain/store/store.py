@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from healthbrain.database import Connection, Pool
 from healthbrain.scope import EVERYTHING, Scope
-from healthbrain.store import bundles, reading, reindexing, searching, texts, writing
+from healthbrain.store import bundles, reading, ready, reindexing, searching, texts, writing
+from healthbrain.store.arrays import Array
 from healthbrain.store.parameters import Custom, listed
 from healthbrain.store.terminology import StoredTerminology, Terminology
 from healthbrain.store.values import WHOLE, Care, Observer, Page, Stored, Write, WriteContext, Written
@@ -39,6 +40,16 @@ class Store:
         the caller has run fhir.validate on each resource. Observers run in the same transaction, after the writing.
         """
         return await writing.write(connection, writes, context, observers=observers, validated=validated)
+
+    async def write_new(
+        self, connection: Connection, columns: Sequence[Array], types: Collection[str]
+    ) -> list[int | None]:
+        """Write those of some resources made ready (`ready_write`, given as `ready_columns`) that are new.
+
+        Returns the rid of each; None: it is here already and nothing of it was written. `types` are theirs. A store that
+        narrows what may be written must override this too.
+        """
+        return await ready.write_new(connection, columns)
 
     async def bundle(
         self,

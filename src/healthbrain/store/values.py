@@ -91,6 +91,16 @@ class Watching:
             await self.observer(connection, context, seen)
 
 
+def watched_types(observers: Sequence[Observer]) -> frozenset[str] | None:
+    """The types that observers want to see; None when somebody wants to see all."""
+    types: frozenset[str] = frozenset()
+    for one in observers:
+        if not isinstance(one, Watching):
+            return None
+        types |= one.types
+    return types
+
+
 def watched(observers: Sequence[Observer], type: str) -> bool:
     """Whether one of the observers wants to see writes of this type."""
     return any(not isinstance(one, Watching) or type in one.types for one in observers)
