@@ -10,9 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import logging
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from healthbrain.database import Connection
@@ -22,24 +29,22 @@ from healthbrain.errors import (
     HealthBrainError,
     Incorrect,
     Issue,
-    Malformed,
     NotFound,
     Unsupported,
     http_status,
 )
 from healthbrain.exchange import ledger as rows
 from healthbrain.exchange.fhir_door import write_bundle
-from healthbrain.exchange.plausible import future_facts
+from healthbrain.exchange.lines import Line, Prepared, begin_process, joined, prepare, read_line, read_lines
 from healthbrain.exchange.receiving import COLLIDED, Ledger
 from healthbrain.exchange.sources import admit
 from healthbrain.exchange.values import Receipt, Source, State
-from healthbrain.fhir import parse, validate
-from healthbrain.store import Write, WriteContext
+from healthbrain.store import WriteContext, catalog, to_the_millisecond, watched_types
 
+_log = logging.getLogger(__name__)
 CHUNK = 1000  # lines in a transaction
 _CHUNK_BYTES = 8 * 1024 * 1024
 _ATTEMPTS = 4
-_LINE_LIMIT = 16 * 1024 * 1024
 
 _BEGIN = """
 insert into delivery (id, source, door, received_at, settled_at, state, control_id, message_type, name, digest, size)
@@ -78,13 +83,16 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One line: a resource to write, a Bundle to process, or what is wrong with it."""
+class _Chunk:
+    """Consecutive lines, the `part`-th chunk of the file."""
 
-    number: int
-    write: Write | None = None
-    issues: tuple[Issue, ...] = ()
-    bundle: dict[str, Any] | None = None
+    part: int
+    first: int
+    lines: list[bytes]
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.lines) - 1
 
 
 async def receive_ndjson(
@@ -97,26 +105,77 @@ async def receive_ndjson(
     at: datetime,
     author: str = "",
     progress: Progress | None = None,
+    helpers: Executor | None = None,
 ) -> Standing:
     """Take in the lines of a file called `name`. `key` names this very file (its digest): one that was broken off is taken up
-    where it was, one that is in already is left alone.
+    where it was, one that is in already is left alone. `helpers` prepare chunks while others are written (see
+    `helping_processes`); without them a thread does, one chunk after another.
     """
     admit(source)
     control_id = key or hashlib.sha256(f"{name}{at.isoformat()}".encode()).hexdigest()
     standing = await _begin(ledger, source, control_id, name, at)
     if standing.state != "held":
         return standing
-    digest, skip, part = hashlib.sha256(), standing.lines, 0
-    context = WriteContext(source.organisation, at, standing.delivery, author or source.code)
-    async for part, first, chunk in _chunks(lines):
-        raw = b"\n".join(chunk) + b"\n"
-        digest.update(raw)
-        if first + len(chunk) - 1 <= skip:
-            continue
-        standing = await _take_in(ledger, standing, context, chunk, first, part, raw)
-        if progress is not None and (waiting := progress(standing)) is not None:
-            await waiting
+    digest = hashlib.sha256()
+    context = to_the_millisecond(WriteContext(source.organisation, at, standing.delivery, author or source.code))
+    async with aclosing(_prepared(ledger, lines, context, standing.lines, digest, helpers)) as walk:
+        async for chunk, prepared in walk:
+            standing = await _take_in(ledger, standing, context, chunk, prepared)
+            if progress is not None and (waiting := progress(standing)) is not None:
+                await waiting
     return await _finish(ledger, standing, digest.digest(), at)
+
+
+@contextmanager
+def helping_processes(count: int | None = None) -> Iterator[Executor]:
+    """Processes that prepare lines, one per core; they end with this one, however it ends."""
+    with ProcessPoolExecutor(
+        count or os.cpu_count() or 1, mp_context=multiprocessing.get_context("spawn"), initializer=begin_process
+    ) as helpers:
+        yield helpers
+
+
+async def _prepared(
+    ledger: Ledger,
+    lines: Iterable[bytes],
+    context: WriteContext,
+    skip: int,
+    digest: Any,
+    helpers: Executor | None,
+) -> AsyncGenerator[tuple[_Chunk, Prepared], None]:
+    """Every chunk after the first `skip` lines, in order, while the ones after it are already being prepared."""
+    watched = watched_types(ledger.observers)
+    ahead = 2 * (os.cpu_count() or 1) if helpers else 1
+    under_way: deque[tuple[_Chunk, asyncio.Future[Prepared]]] = deque()
+    broken: Exception | None = None
+    walk = _chunks(lines)
+    try:
+        while True:
+            try:
+                chunk = await anext(walk, None)
+            except Exception as error:  # what was read until then is taken in first
+                broken, chunk = error, None
+            if chunk is None:
+                break
+            digest.update(joined(chunk.lines))
+            if chunk.last <= skip:
+                continue
+            async with ledger.pool.connection() as connection:
+                known = (await catalog(connection)).alone
+            work = partial(prepare, chunk.lines, chunk.first, context, watched, known)
+            under_way.append((chunk, asyncio.ensure_future(_helped(work, helpers))))
+            await asyncio.sleep(0)  # it is handed over before the next chunk is read
+            if len(under_way) > ahead:
+                done, result = under_way.popleft()
+                yield done, await result
+        while under_way:
+            done, result = under_way.popleft()
+            yield done, await result
+        if broken is not None:
+            raise broken
+    finally:
+        for _, future in under_way:
+            future.cancel()
 
 
 async def _begin(ledger: Ledger, source: Source, control_id: str, name: str, at: datetime) -> Standing:
@@ -131,70 +190,102 @@ async def _begin(ledger: Ledger, source: Source, control_id: str, name: str, at:
     return Standing(row[0], row[2], row[3], row[4], row[1])
 
 
-async def _chunks(lines: Iterable[bytes]) -> AsyncIterator[tuple[int, int, list[bytes]]]:
-    """(part, number of the first line, lines), read in a thread so that a slow disk blocks nobody."""
+async def _helped(work: Callable[[], Prepared], helpers: Executor | None) -> Prepared:
+    """Done by a helper, or by a thread when there is none or it has died."""
+    if helpers is not None:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(helpers, work)
+        except BrokenExecutor:
+            _log.warning("a helping process has died; the import goes on without help")
+    return await asyncio.to_thread(work)
+
+
+async def _chunks(lines: Iterable[bytes]) -> AsyncIterator[_Chunk]:
+    """The file cut into chunks, read in a thread so that a slow disk blocks nobody."""
     walk = _cut(lines)
     while (found := await asyncio.to_thread(next, walk, None)) is not None:
         yield found
 
 
-def _cut(lines: Iterable[bytes]) -> Iterator[tuple[int, int, list[bytes]]]:
+def _cut(lines: Iterable[bytes]) -> Iterator[_Chunk]:
     chunk: list[bytes] = []
     number, part, size = 0, 0, 0
     for number, line in enumerate(lines, 1):
         chunk.append(line.rstrip(b"\r\n"))
         size += len(line)
         if len(chunk) == CHUNK or size >= _CHUNK_BYTES:
-            yield part, number - len(chunk) + 1, chunk
+            yield _Chunk(part, number - len(chunk) + 1, chunk)
             chunk, part, size = [], part + 1, 0
     if chunk:
-        yield part, number - len(chunk) + 1, chunk
+        yield _Chunk(part, number - len(chunk) + 1, chunk)
 
 
 async def _take_in(
-    ledger: Ledger, standing: Standing, context: WriteContext, chunk: Sequence[bytes], first: int, part: int, raw: bytes
+    ledger: Ledger, standing: Standing, context: WriteContext, chunk: _Chunk, prepared: Prepared
 ) -> Standing:
-    read = await asyncio.to_thread(_read_lines, chunk, first, context.at)
+    first, last = chunk.first, chunk.last
     for attempt in range(_ATTEMPTS):
         try:
             async with ledger.pool.connection() as connection, connection.transaction():
                 row = await (await connection.execute(_LOCK, (standing.delivery,))).fetchone()
                 if row is None or row[1] != first - 1:
                     raise Conflict("this file is being taken in by somebody else; try again when they are done")
-                changed, refused = await _write(connection, ledger, context, read)
+                changed, refused = await _write_chunk(connection, ledger, context, chunk, prepared)
                 if refused:
                     await connection.execute(
                         _REFUSED,
                         (
                             standing.delivery,
-                            part,
+                            chunk.part,
                             [one.number for one in refused],
                             [rows.issues_json(one.issues) for one in refused],
                         ),
                     )
-                await connection.execute(_RAW, (standing.delivery, part, first, rows.pack(raw)))
+                await connection.execute(_RAW, (standing.delivery, chunk.part, first, prepared.packed))
                 shown = refused[:5]
                 await connection.execute(
                     _ADVANCE,
                     (
-                        len(chunk),
+                        len(chunk.lines),
                         changed,
                         len(refused),
-                        len(raw),
+                        sum(map(len, chunk.lines)) + len(chunk.lines),
                         context.at,
                         _reason(shown),
                         rows.issues_json(_placed(shown)),
                         standing.delivery,
                     ),
                 )
-            return Standing(
-                standing.delivery, first + len(chunk) - 1, standing.written + changed, standing.refused + len(refused)
-            )
+            return Standing(standing.delivery, last, standing.written + changed, standing.refused + len(refused))
         except COLLIDED:
             if attempt + 1 == _ATTEMPTS:
                 raise
             await asyncio.sleep(0.05 * (attempt + 1))
     raise AssertionError("unreachable")
+
+
+async def _write_chunk(
+    connection: Connection, ledger: Ledger, context: WriteContext, chunk: _Chunk, prepared: Prepared
+) -> tuple[int, list[Line]]:
+    """As it was prepared, then what is here already the ordinary way; all of it the ordinary way when an observer stands
+    against it."""
+    try:
+        async with connection.transaction():
+            new = ledger.store.write_new
+            rids = await new(connection, prepared.columns, prepared.types) if prepared.owners else []
+            seen = [replace(written, rid=rids[place] or 0) for place, written in prepared.seen if rids[place]]
+            for observer in ledger.observers if seen else ():
+                await observer(connection, context, seen)
+    except HealthBrainError as error:
+        _only_theirs(error)
+        read = await asyncio.to_thread(read_lines, chunk.lines, chunk.first, context.at)
+        return await _write(connection, ledger, context, read)
+    known = {owner for owner, rid in zip(prepared.owners, rids, strict=True) if rid is None}
+    again = [read_line(chunk.lines[number - chunk.first], number, context.at) for number in sorted(known)]
+    ordinary = sorted([*prepared.later, *again], key=lambda one: one.number)
+    changed, refused = await _write(connection, ledger, context, ordinary)
+    written = len(rids) - rids.count(None)
+    return written + changed, sorted([*prepared.refused, *refused], key=lambda one: one.number)
 
 
 async def _write(
@@ -242,33 +333,6 @@ async def _write_one(connection: Connection, ledger: Ledger, context: WriteConte
     return int(outcome["changed"])
 
 
-def _read_lines(chunk: Sequence[bytes], first: int, at: datetime) -> list[Line]:
-    return [_read_line(line, number, at) for number, line in enumerate(chunk, first) if line.strip()]
-
-
-def _read_line(line: bytes, number: int, at: datetime) -> Line:
-    try:
-        if len(line) > _LINE_LIMIT:
-            raise Malformed(f"the line is longer than {_LINE_LIMIT // 1024 // 1024} MB")
-        resource = parse(line)
-        kind = resource.get("resourceType")
-        if not isinstance(kind, str):
-            raise Incorrect("the line has no resourceType")
-        if kind == "Bundle" and resource.get("type") in {"transaction", "batch"}:
-            return Line(number, bundle=resource)  # the store checks every entry
-        found = [one for one in validate(resource) if one.severity in {"error", "fatal"}]
-        if found := found or future_facts(resource, at):
-            return Line(number, issues=tuple(found))
-        return Line(number, _as_write(kind, resource))
-    except HealthBrainError as error:
-        return Line(number, issues=error.issues or (Issue("error", "structure", "", error.message),))
-
-
-def _as_write(kind: str, resource: dict[str, Any]) -> Write:
-    number = resource.get("id")
-    return Write("update", kind, str(number), resource) if number else Write("create", kind, None, resource)
-
-
 async def _finish(ledger: Ledger, standing: Standing, digest: bytes, at: datetime) -> Standing:
     async with ledger.pool.connection() as connection, connection.transaction():
         row = await (await connection.execute(_FINISH, (digest, at, standing.delivery))).fetchone()
@@ -301,7 +365,7 @@ async def replay_lines(ledger: Ledger, delivery: int, *, by: str, at: datetime) 
         for part in sorted({row[1] for row in where}):
             content = (await rows.raw(connection, delivery, part)).split(b"\n")
             wanted += [(line, content[line - first]) for line, at_part, first in where if at_part == part]
-        read = [_read_line(content, number, at) for number, content in wanted]
+        read = [read_line(content, number, at) for number, content in wanted]
         context = WriteContext(source[1], at, delivery, by)
         await connection.execute(_KEEP, (by, delivery))
         changed, refused = await _write(connection, ledger, context, read)

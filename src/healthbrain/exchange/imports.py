@@ -11,6 +11,8 @@ import gzip
 import hashlib
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +22,7 @@ import psycopg
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from healthbrain.errors import Busy, HealthBrainError, Incorrect, Malformed, NotFound, TooLarge, http_status
-from healthbrain.exchange.bulk import Standing, receive_ndjson
+from healthbrain.exchange.bulk import Standing, helping_processes, receive_ndjson
 from healthbrain.exchange.hl7v2.files import messages_in
 from healthbrain.exchange.receiving import Ledger
 from healthbrain.exchange.values import Arrival, Interaction, Source, State
@@ -29,6 +31,7 @@ from healthbrain.fhir import dump, parse
 FileKind = Literal["bundle", "resource", "ndjson", "hl7v2"]
 _SUFFIXES = (".json", ".ndjson", ".jsonl", ".hl7", ".txt", ".gz")
 _DAMAGED = "the gzip file is cut off or damaged; fetch it again"
+_WORTH_HELP = 8 * 1024 * 1024  # bytes of a file from which on other processes are worth their start
 _LARGEST = 256 * 1024 * 1024  # of a file that must be read whole
 
 
@@ -65,25 +68,52 @@ async def import_paths(
 ) -> list[Imported]:
     """Import every file; one that is wrong doesn't hold up the others. `progress` is told often."""
     done = []
-    for path in files_of(paths):
-        report = Imported(path)
-        try:
-            await _import_file(ledger, path, source, report, author=author, progress=progress, clock=clock)
-        except HealthBrainError as error:
-            report.state = "failed" if isinstance(error, Busy) or http_status(error) >= 500 else "refused"
-            report.problems.append(error.message)
-        except (psycopg.Error, PoolTimeout, PoolClosed):
-            report.state = "failed"
-            report.problems.append(
-                "the database can't be reached or can't write; start the import again, it goes on here"
-            )
-        except OSError as error:
-            report.state = "failed"
-            report.problems.append(f"the file can't be read: {error.strerror or type(error).__name__}")
-        report.finished = True
-        await _tell(progress, report)
-        done.append(report)
+    with ExitStack() as until_done:
+        help_wanted = _Help(until_done)
+        for path in files_of(paths):
+            report = Imported(path)
+            await _import_reported(ledger, path, source, report, help_wanted, author, progress, clock)
+            report.finished = True
+            await _tell(progress, report)
+            done.append(report)
     return done
+
+
+class _Help:
+    """Processes that help with large files, started when the first one comes."""
+
+    def __init__(self, until_done: ExitStack) -> None:
+        self._until_done = until_done
+        self._helpers: Executor | None = None
+
+    def __call__(self, path: Path) -> Executor | None:
+        """Who helps with this file; None when it is done before they have started."""
+        if self._helpers is None and path.stat().st_size >= (_WORTH_HELP // 10 if _packed(path) else _WORTH_HELP):
+            self._helpers = self._until_done.enter_context(helping_processes())
+        return self._helpers
+
+
+async def _import_reported(
+    ledger: Ledger,
+    path: Path,
+    source: Source,
+    report: Imported,
+    help_wanted: _Help,
+    author: str,
+    progress: Progress | None,
+    clock: Callable[[], datetime],
+) -> None:
+    try:
+        await _import_file(ledger, path, source, report, help_wanted, author=author, progress=progress, clock=clock)
+    except HealthBrainError as error:
+        report.state = "failed" if isinstance(error, Busy) or http_status(error) >= 500 else "refused"
+        report.problems.append(error.message)
+    except (psycopg.Error, PoolTimeout, PoolClosed):
+        report.state = "failed"
+        report.problems.append("the database can't be reached or can't write; start the import again, it goes on here")
+    except OSError as error:
+        report.state = "failed"
+        report.problems.append(f"the file can't be read: {error.strerror or type(error).__name__}")
 
 
 def files_of(paths: Iterable[Path]) -> Iterator[Path]:
@@ -115,6 +145,7 @@ async def _import_file(
     path: Path,
     source: Source,
     report: Imported,
+    help_wanted: _Help,
     *,
     author: str,
     progress: Progress | None,
@@ -123,7 +154,7 @@ async def _import_file(
     report.kind = await asyncio.to_thread(_kind, path)
     await _tell(progress, report)
     if report.kind == "ndjson":
-        await _import_lines(ledger, path, source, report, author, progress, clock)
+        await _import_lines(ledger, path, source, report, help_wanted(path), author, progress, clock)
         return
     with _open(path) as stream:
         raw = await asyncio.to_thread(_read, stream, _LARGEST + 1)
@@ -153,6 +184,7 @@ async def _import_lines(
     path: Path,
     source: Source,
     report: Imported,
+    helpers: Executor | None,
     author: str,
     progress: Progress | None,
     clock: Callable[[], datetime],
@@ -174,6 +206,7 @@ async def _import_lines(
             at=clock(),
             author=author,
             progress=told,
+            helpers=helpers,
         )
     await told(standing)
     report.state = standing.state
@@ -235,6 +268,11 @@ def _as_batch(bundle: dict[str, Any]) -> dict[str, Any]:
             made["fullUrl"] = entry["fullUrl"]
         entries.append(made)
     return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+
+
+def _packed(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(2) == b"\x1f\x8b"
 
 
 def _open(path: Path) -> IO[bytes]:
