@@ -43,7 +43,9 @@ class Statement:
         async with connection.lock:
             try:
                 result = await self._run(connection, parameters)
-            except errors.InvalidSqlStatementName:  # psycopg forgets prepared statements after a rollback, and so does the server
+            except (
+                errors.InvalidSqlStatementName
+            ):  # psycopg forgets prepared statements after a rollback, and so does the server
                 self._prepared.discard(connection)
                 if connection.info.transaction_status != TransactionStatus.IDLE:
                     raise
