@@ -15,6 +15,8 @@ import pytest
 from tests.mllp_client import Sender, acknowledgment, admission
 from tests.running import Running
 
+from healthbrain.database import Embedded
+
 pytestmark = pytest.mark.fault
 
 SYSTEM = "urn:test:bundle"
@@ -139,7 +141,7 @@ def test_every_acknowledged_message_is_there_exactly_once_after_kill_dash_nine(t
 
 def check_messages(platform: Running, ingest: Ingest) -> None:
     """One accepted delivery for each acknowledged message, and what it wrote."""
-    with psycopg.connect(f"host={platform.data / 'run'} user=hb dbname=healthbrain") as connection:
+    with psycopg.connect(Embedded(platform.data / "postgres").dsn) as connection:
         rows = connection.execute(
             "select control_id, count(*) from delivery where state = 'accepted' and door = 'hl7v2' group by 1"
         ).fetchall()

@@ -80,7 +80,10 @@ async def changes(connection: Connection, after: Position = START, limit: int = 
         )
     position = Position(epoch, after.batch, after.seq)
     found = await _read(connection, position, limit)
-    if len(found) < limit and await _close_batch(connection):
+    if len(found) < limit:
+        # Whoever closes the batch, we or another consumer since our reading: what it holds is ours to read now, so an
+        # empty answer means that nothing was committed before it.
+        await _close_batch(connection)
         found += await _read(connection, found[-1].position if found else position, limit - len(found))
     return found, found[-1].position if found else position
 
