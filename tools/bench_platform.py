@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -93,19 +94,37 @@ async def interactions(running: Running) -> None:
             {e["resource"]["subject"]["reference"].split("/")[1] for e in found if "subject" in e["resource"]}
         )
         await rate("read by id", client, running, lambda n: f"/Observation/{ids[n % len(ids)]}")
+        resources = [{k: v for k, v in entry["resource"].items() if k not in {"id", "meta"}} for entry in found]
+        await rate(
+            "create", client, running, lambda n: "/Observation", method="POST",
+            body=lambda n: resources[n % len(resources)],
+        )  # fmt: skip
+        await rate(
+            "update", client, running, lambda n: f"/Observation/{ids[n % len(ids)]}", method="PUT",
+            body=lambda n: {**resources[n % len(ids)], "id": ids[n % len(ids)], "note": [{"text": f"v{n}"}]},
+        )  # fmt: skip
         await rate(
             "patient+code+date", client, running,
             lambda n: f"/Observation?patient={patients[n % len(patients)]}&code=http://loinc.org|85354-9&date=ge2025-01-01&_count=20",
         )  # fmt: skip
 
 
-async def rate(name: str, client: httpx.AsyncClient, running: Running, url: Callable[[int], str]) -> None:
+async def rate(
+    name: str,
+    client: httpx.AsyncClient,
+    running: Running,
+    url: Callable[[int], str],
+    *,
+    method: str = "GET",
+    body: Callable[[int], dict[str, Any]] | None = None,
+) -> None:
     numbers, times = iter(range(REQUESTS)), []
 
     async def lane() -> None:
         for n in numbers:
+            sent = body(n) if body else None
             started = time.perf_counter()
-            answer = await client.get(url(n))
+            answer = await client.request(method, url(n), json=sent)
             answer.raise_for_status()
             times.append(time.perf_counter() - started)
 
