@@ -42,8 +42,9 @@ def district(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     running.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """A browser for one file: while it is open its loop runs in this thread, and no other test could start one."""
     if not CHROMIUM:
         pytest.skip("no Chromium on this machine (tools/browser.py installs it)")
     with sync_playwright() as playwright:
@@ -52,7 +53,7 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def signed_in(chromium: Browser, district: Running) -> Iterator[Callable[[str], BrowserContext]]:
     """The browser context of a role; signs in once per role."""
     contexts: dict[str, BrowserContext] = {}

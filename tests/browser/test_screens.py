@@ -34,7 +34,7 @@ AGAIN = {
 DARK = {"/cockpit", "{person}?tab=results", "/arrivals", "{arrival}"}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def places(signed_in: Callable[[str], BrowserContext]) -> dict[str, str]:
     """Addresses that depend on the data."""
     page = signed_in("cdc").new_page()

@@ -92,7 +92,7 @@ def granted_scopes(wanted: Iterable[str], allowed: Iterable[str]) -> tuple[str, 
 
     A scope that is granted whole is given back as it was written.
     """
-    plain = set(allowed)
+    plain = dict.fromkeys(allowed)  # in the order they were allowed
     known = [access for text in plain if (access := read_scope(text)) is not None]
     found: list[str] = []
     for text in wanted:
