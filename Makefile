@@ -51,4 +51,4 @@ lock:            ## pin the newest allowed versions again (needs uv)
 	  uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $$name.in -o $$name.txt -q; done
 
 clean:           ## remove everything that setup and demo made
-	rm -rf $(VENV) .demo build dist artefacts src/*.egg-info src/healthbrain/fhir/r4.bin src/healthbrain/fhir/r4-profiles.bin src/healthbrain/web/static/vendor
+	rm -rf $(VENV) .demo build dist artefacts src/*.egg-info src/healthbrain/fhir/r4.bin src/healthbrain/fhir/r4-profiles.bin src/healthbrain/web/static/vendor src/healthbrain/web/paper/fonts

@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "vendor.lock"
 FOLDERS = {
     "web": ROOT / "src" / "healthbrain" / "web" / "static" / "vendor",
+    "paper": ROOT / "src" / "healthbrain" / "web" / "paper" / "fonts",
     "tests": ROOT / "build" / "test-vendor",
 }
 MANIFEST = "manifest.json"
@@ -157,7 +158,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line: 0 when everything is in place, 1 with a reason when not."""
     parser = argparse.ArgumentParser(description="Fetch and check the browser libraries of vendor.lock.")
     parser.add_argument("--tests", action="store_true", help="also fetch what only the browser tests use")
-    wanted = {"web", "tests"} if parser.parse_args(arguments).tests else {"web"}
+    wanted = {"web", "paper"} | ({"tests"} if parser.parse_args(arguments).tests else set())
     try:
         for package in read_lock():
             if package.use in wanted:
