@@ -202,7 +202,7 @@ def test_an_erased_person_is_hidden_at_once_and_off_the_disk_after_compaction(ds
         await put(pool, [patient(1), patient(2), parse(pressure(1, 1)), parse(pressure(2, 2))])
         await lake.sync(pool, tmp_path, AT)
         before = files(tmp_path, "parts/*/*")
-        lake.erase(tmp_path, [patient_key("p1")], AT)
+        lake.erase(tmp_path, [lake.Erased(patient=patient_key("p1"))], AT)
         assert rows(tmp_path, "select _id from Patient union all select _id from Observation order by 1") == [
             ("o2",),
             ("p2",),

@@ -4,22 +4,27 @@
     compact / erase(folder, ...)        merge parts; take a person's rows away
     lag(pool, folder, at)               how far it is behind
     Lake(folder).connect()              read: a DuckDB connection over one consistent state
+    Lake(folder).tables()               the same state as files and plain SQL, for any other engine
     View, to_sql                        flat tables over resources, in the form of SQL on FHIR
 
 Shape and reasons: docs/decisions/0005-lake-shape.md.
 """
 
-from healthbrain.lake.compaction import compact, erase
+from healthbrain.lake.compaction import compact, erase, waste
 from healthbrain.lake.feed import Lag, Persons, Progress, lag, rebuild, sync
-from healthbrain.lake.reader import Lake
+from healthbrain.lake.manifest import Erased, Retention
+from healthbrain.lake.reader import Files, Lake
 from healthbrain.lake.view import Column, View, to_rows, to_sql, view_of
 
 __all__ = [
     "Column",
+    "Erased",
+    "Files",
     "Lag",
     "Lake",
     "Persons",
     "Progress",
+    "Retention",
     "View",
     "compact",
     "erase",
@@ -29,4 +34,5 @@ __all__ = [
     "to_rows",
     "to_sql",
     "view_of",
+    "waste",
 ]

@@ -24,7 +24,7 @@ from healthbrain.database import Connection, Pool
 from healthbrain.errors import Gone
 from healthbrain.lake import engine, manifest
 from healthbrain.lake.compaction import compact_parts
-from healthbrain.lake.manifest import Manifest, Part
+from healthbrain.lake.manifest import USUAL, Manifest, Part, Retention
 from healthbrain.lake.parts import Row, Spool, write_dead, write_part, write_table
 from healthbrain.store import Change, Position, Stored, changes, latest
 from healthbrain.store.versions import everything_at, versions
@@ -34,6 +34,7 @@ _CHUNK = 2_000  # resources read from the store at once
 
 # Whose patient is whom is known to `identity`; whoever wires the rooms passes the reader.
 Persons = Callable[[Connection], Awaitable[Iterable[tuple[int, str]]]]  # -> (patient key, person id)
+Told = Callable[[int, int], None]  # is told how many changes were read and rows written so far
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,8 @@ async def sync(
     persons: Persons | None = None,
     batch: int = BATCH,
     most: int | None = None,
+    keep: Retention = USUAL,
+    progress: Told | None = None,
 ) -> Progress:
     """Bring the lake up to the store: every change that was committed when the last batch was read.
 
@@ -72,19 +75,27 @@ async def sync(
     """
     with manifest.writer(folder):
         engine.sweep_scratch(folder / "scratch")
-        run = _Run(folder, at, persons, batch, most)
-        state = manifest.sweep(folder, manifest.load(folder), at)
+        run = _Run(folder, at, persons, batch, most, keep, progress)
+        state = manifest.sweep(folder, manifest.load(folder), at, keep.snapshots)
         return await run.follow(pool, state, visible=True)
 
 
 async def rebuild(
-    pool: Pool, folder: Path, at: datetime, *, persons: Persons | None = None, batch: int = BATCH
+    pool: Pool,
+    folder: Path,
+    at: datetime,
+    *,
+    persons: Persons | None = None,
+    batch: int = BATCH,
+    keep: Retention = USUAL,
+    progress: Told | None = None,
 ) -> Progress:
     """Make the lake anew from the store. Readers see the old one until the new one is complete."""
     with manifest.writer(folder):
-        old = manifest.sweep(folder, manifest.load(folder), at)
+        engine.sweep_scratch(folder / "scratch")
+        old = manifest.sweep(folder, manifest.load(folder), at, keep.snapshots)
         fresh = replace(Manifest(), erased=old.erased, retired=old.retired)
-        return await _Run(folder, at, persons, batch, None).follow(pool, fresh, visible=False)
+        return await _Run(folder, at, persons, batch, None, keep, progress).follow(pool, fresh, visible=False)
 
 
 async def lag(pool: Pool, folder: Path, at: datetime) -> Lag:
@@ -101,7 +112,18 @@ async def lag(pool: Pool, folder: Path, at: datetime) -> Lag:
 class _Run:
     """One run of the writer."""
 
-    def __init__(self, folder: Path, at: datetime, persons: Persons | None, batch: int, most: int | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        at: datetime,
+        persons: Persons | None,
+        batch: int,
+        most: int | None,
+        keep: Retention,
+        progress: Told | None,
+    ) -> None:
+        self.keep = keep
+        self.progress = progress
         self.folder = folder
         self.at = at
         self.persons = persons
@@ -125,8 +147,10 @@ class _Run:
                     seen, rows, batches = seen + read, rows + written, batches + bool(read)
                     if read and visible:
                         state = self._show(state)
+                    if self.progress is not None:
+                        self.progress(seen, rows)
                 state = await self._tables(connection, engine_, state)
-            state = await asyncio.to_thread(compact_parts, engine_, self.folder, state)
+            state = await asyncio.to_thread(compact_parts, engine_, self.folder, state, self.at - self.keep.versions)
             state = self._show(replace(state, at=self.at if caught_up else state.at))
         return Progress(seen, rows, batches, perf_counter() - self.started, state.position, state.at, caught_up)
 

@@ -24,7 +24,18 @@ from healthbrain.errors import Conflict, Fault
 FORMAT = 1
 NAME = "manifest.json"
 _LOCK = "writer.lock"
-_GRACE = timedelta(hours=1)  # how long a reader may go on using files of an older manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long what is no longer current stays: files of older states for readers that opened them (`snapshots`), and
+    versions that newer ones replace or deletions end, counted from when they were written (`versions`)."""
+
+    snapshots: timedelta = timedelta(hours=1)
+    versions: timedelta = timedelta(0)
+
+
+USUAL = Retention()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +57,17 @@ class Retired:
 
 
 @dataclass(frozen=True, slots=True)
+class Erased:
+    """Rows that nobody sees any more: of a patient or of one resource, up to a place in the change feed. What is written
+    after that place is new and stays. No position: all of them."""
+
+    position: str = ""
+    patient: int | None = None  # key of the patient in whose compartment they lie
+    type: str = ""
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """A consistent state of the lake."""
 
@@ -56,7 +78,7 @@ class Manifest:
     dead: Mapping[str, tuple[Part, ...]] = field(default_factory=dict)  # type -> (id, version): older ones are dead
     tables: Mapping[str, Part] = field(default_factory=dict)  # person_link, organisation
     digests: Mapping[str, str] = field(default_factory=dict)  # of the tables' content
-    erased: tuple[int, ...] = ()  # patient keys whose rows are hidden now and gone after the next compaction
+    erased: tuple[Erased, ...] = ()  # hidden now, off the disk after the next compaction
     retired: tuple[Retired, ...] = ()
 
     def rows(self) -> int:
@@ -88,7 +110,7 @@ def load(folder: Path) -> Manifest:
         dead=_groups(raw["dead"]),
         tables={name: Part(**part) for name, part in raw["tables"].items()},
         digests=raw["digests"],
-        erased=tuple(raw["erased"]),
+        erased=tuple(Erased(**one) if isinstance(one, dict) else Erased(patient=one) for one in raw["erased"]),
         retired=tuple(Retired(one["file"], datetime.fromisoformat(one["at"])) for one in raw["retired"]),
     )
 
@@ -108,7 +130,7 @@ def swap(folder: Path, old: Manifest, new: Manifest, at: datetime) -> Manifest:
     return state
 
 
-def sweep(folder: Path, state: Manifest, at: datetime, grace: timedelta = _GRACE) -> Manifest:
+def sweep(folder: Path, state: Manifest, at: datetime, grace: timedelta = USUAL.snapshots) -> Manifest:
     """Delete what is retired long enough, and what a crashed writer left behind. Returns the shorter manifest."""
     keep = tuple(one for one in state.retired if one.at > at - grace)
     known = state.files() | {one.file for one in keep}

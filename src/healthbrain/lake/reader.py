@@ -2,13 +2,15 @@
 
 The manifest is read once, when the connection is made; whatever a writer does afterwards, this reader goes on seeing
 the same rows. Current rows are all versions without the superseded ones: a part is never changed, so each update
-leaves (id, version) in a small list of the dead, and the view of a type subtracts it.
+leaves (id, version) in a small list of the dead, and the view of a type subtracts it. `Lake.tables` says the same in
+files and plain SQL, for engines other than DuckDB.
 """
 
 # ruff: noqa: S608  # statements are made here; values are quoted by lake.engine
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -25,6 +27,31 @@ from healthbrain.lake.parts import BODY, OWN, TABLES
 from healthbrain.lake.sql import MACROS
 
 HISTORY = "_all"  # suffix of the view with every version
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The files of one resource type in one state of the lake, for any engine that reads Parquet.
+
+    The rows of `parts` are versions; those of `dead` are (_id, _version): a version of that _id below it is superseded.
+    """
+
+    type: str
+    parts: tuple[str, ...]
+    dead: tuple[str, ...]
+    erased: str  # SQL condition on a row `p` that hides it; '' = none
+
+    def select(self, rows: str, dead: str) -> str:
+        """The query for the current rows, given what the two lists of files are called as tables.
+
+        Plain SQL that DuckDB, Spark and PostgreSQL-like engines understand (`split_part` is the only function).
+        """
+        tests = ["not p._deleted"]
+        if self.dead:
+            tests.append(f"not exists (select 1 from {dead} d where d._id = p._id and d._version > p._version)")
+        if self.erased:
+            tests.append(f"not coalesce({self.erased}, false)")
+        return f"select p.* from {rows} p where {' and '.join(tests)}"
 
 
 class Lake:
@@ -50,6 +77,17 @@ class Lake:
         seen = self.as_of()
         return None if seen is None else at - seen
 
+    def tables(self, state: Manifest | None = None) -> dict[str, Files]:
+        """What another engine needs to read each resource type of one state: files, and which of their rows count."""
+        state = state or self.state()
+        return {type_: self._files(state, type_) for type_ in sorted(state.parts)}
+
+    def _files(self, state: Manifest, type_: str) -> Files:
+        paths = [
+            tuple(str(self.folder / part.file) for part in group.get(type_, ())) for group in (state.parts, state.dead)
+        ]
+        return Files(type_, paths[0], paths[1], erased(state, type_))
+
     def connect(
         self, *, types: Iterable[str] = (), state: Manifest | None = None, memory: str = engine.MEMORY, threads: int = 2
     ) -> duckdb.DuckDBPyConnection:
@@ -70,9 +108,11 @@ class Lake:
         if not definitions().is_resource(type_):
             raise Incorrect(f"the lake has no table {type_}: there is no resource type of this name")
         rows = all_rows(self.folder, type_, state.parts.get(type_, ()))
-        connection.execute(f"create view {name(type_ + HISTORY)} as {rows}")
-        current = current_rows(self.folder, name(type_ + HISTORY), state, type_)
-        connection.execute(f"create view {name(type_)} as {current} where not _deleted")
+        hidden = erased(state, type_)
+        shown = f"select p.* from ({rows}) p where not coalesce({hidden}, false)" if hidden else rows
+        connection.execute(f"create view {name(type_ + HISTORY)} as {shown}")
+        living = current_rows(self.folder, name(type_ + HISTORY), state, type_)
+        connection.execute(f"create view {name(type_)} as {living} and not p._deleted")
 
     def _add_table(
         self, connection: duckdb.DuckDBPyConnection, part: Part | None, table: str, columns: dict[str, str]
@@ -96,12 +136,45 @@ def all_rows(folder: Path, type_: str, parts: Sequence[Part]) -> str:
 
 def current_rows(folder: Path, source: str, state: Manifest, type_: str) -> str:
     """A query for the rows of `source` that nothing newer replaces and no erasure hides."""
-    query = f"select p.* from {source} p"
-    if dead := state.dead.get(type_):
-        files = file_list([folder / part.file for part in dead])
-        newest = f"(select _id, max(_version) as _version from read_parquet({files}) group by _id)"
-        query += f" anti join {newest} d on p._id = d._id and p._version < d._version"
-    if state.erased:
-        keys = ", ".join(str(key) for key in state.erased)
-        query = f"select * from ({query}) where _patient is null or _patient not in ({keys})"
-    return f"select * from ({query})"
+    return f"select p.* from {source} p where {current(state, type_, dead_rows(folder, state, type_))}"
+
+
+def dead_rows(folder: Path, state: Manifest, type_: str) -> str:
+    """A query for (_id, _version) of what has newer versions; '' when there is none."""
+    if not (dead := state.dead.get(type_)):
+        return ""
+    files = file_list([folder / part.file for part in dead])
+    return f"select _id, max(_version) as _version from read_parquet({files}) group by _id"
+
+
+def current(state: Manifest, type_: str, dead: str, row: str = "p") -> str:
+    """The condition that a version is the newest and not erased; `dead` is a query for (_id, _version), or ''.
+
+    Plain SQL, the same for DuckDB and Spark.
+    """
+    tests = []
+    if dead:
+        tests.append(f"not exists (select 1 from ({dead}) d where d._id = {row}._id and d._version > {row}._version)")
+    if hidden := erased(state, type_, row):
+        tests.append(f"not coalesce({hidden}, false)")
+    return " and ".join(tests) or "true"
+
+
+def erased(state: Manifest, type_: str, row: str = "p") -> str:
+    """The condition that an erasure covers a row; '' when none does."""
+    tests = []
+    for one in state.erased:
+        if one.patient is not None:
+            whose = f"{row}._patient = {one.patient}"
+        elif one.type == type_:
+            whose = f"{row}._id = {literal(one.id)}"
+        else:
+            continue
+        tests.append(f"({whose} and {_upto(one.position, row)})" if one.position else f"({whose})")
+    return f"({' or '.join(tests)})" if tests else ""
+
+
+def _upto(position: str, row: str) -> str:
+    epoch, batch, seq = position.split(".")
+    e, b, s = (f"cast(split_part({row}._position, '.', {n}) as bigint)" for n in (1, 2, 3))
+    return f"({e} < {epoch} or ({e} = {epoch} and ({b} < {batch} or ({b} = {batch} and {s} <= {seq}))))"

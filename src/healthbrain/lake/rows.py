@@ -6,6 +6,7 @@ A collection is a list without None. A row is a resource (its JSON) or a mapping
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from calendar import monthrange
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 
 from healthbrain.errors import Incorrect
 from healthbrain.lake.path import Binary, Call, Index, Literal, Member, Minus, Node, Span, Variable
+from healthbrain.lake.sql import band_names
 
 LOCAL = timezone(timedelta(hours=8))  # China has one time zone and no summer time
 
@@ -189,6 +191,8 @@ def _free(node: Call, row: Row) -> list[Any]:
         return [age(*arguments)]
     if node.name == "days":
         return [(arguments[1] - arguments[0]).days]
+    if node.name == "band":
+        return [band_names(arguments[1:])[bisect_right(arguments[1:], arguments[0])]]
     raise Incorrect(f"the function {node.name}() is not supported")
 
 

@@ -4,12 +4,13 @@ A value is an SQL text with what is known of its type and whether it is a list. 
 NULL (or an empty list), and its three-valued logic is SQL's, so conditions mean the same in both. `rows` evaluates
 the same trees one row at a time; tests hold the two against each other.
 
-Functions of our own, beside FHIRPath's and SQL on FHIR's: `age(birth, at)` in completed years, `days(from, to)`.
+Functions of our own, beside FHIRPath's and SQL on FHIR's: `age(birth, at)` in completed years, `days(from, to)`,
+`band(number, 15, 60)`, which class a number is in: '0-14', '15-59', '60+'.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Literal as OneOf
@@ -303,7 +304,31 @@ def _free(node: Call, scope: Scope) -> Value:
             return Value(f"hb_age({birth.sql}, {at.sql})", "integer")
         case "days", [start, end]:
             return Value(f"date_diff('day', {start.sql}, {end.sql})", "integer")
+        case "band", [number, *_] if len(arguments) > 1:
+            return Value(_band(number.sql, bounds_of(node.arguments[1:])), "text")
     raise Incorrect(f"the function {node.name}() is not supported with {len(arguments)} arguments")
+
+
+def bounds_of(arguments: Sequence[Node]) -> list[int]:
+    """The bounds of `band`, which are written numbers in rising order."""
+    bounds = [one.value for one in arguments if isinstance(one, Literal) and type(one.value) is int]
+    if len(bounds) != len(arguments) or bounds != sorted(set(bounds)) or bounds[0] <= 0:
+        raise Incorrect("band() wants whole numbers above 0 in rising order after its first argument")
+    return bounds
+
+
+def band_names(bounds: Sequence[int]) -> list[str]:
+    """The classes between the bounds: below the first, between each two, from the last on."""
+    pairs = zip([0, *bounds], bounds, strict=False)
+    return [*(str(low) if high == low + 1 else f"{low}-{high - 1}" for low, high in pairs), f"{bounds[-1]}+"]
+
+
+def _band(number: str, bounds: Sequence[int]) -> str:
+    names = band_names(bounds)
+    tests = " ".join(
+        f"when {number} < {bound} then {literal(label)}" for bound, label in zip(bounds, names, strict=False)
+    )
+    return f"case {tests} when {number} >= {bounds[-1]} then {literal(names[-1])} end"
 
 
 # -- operators
