@@ -9,7 +9,7 @@ _HEAD = """# Measures
 
 Written from the definitions in `src/healthbrain/measure/definitions/` by `tools/write_measures.py`; change those, not this page.
 
-How a definition is built: docs/decisions/0006-measures-as-data.md. Every result carries its period, the window that was
+How a definition is written: docs/reference/measure-definitions.md; why so: docs/decisions/0006-measures-as-data.md. Every result carries its period, the window that was
 counted, the version of the definition, the as-of time, the institutions that had delivered, a 95 % interval (Wilson) for
 proportions, and a mark when fewer than 30 people stand behind it.
 """
@@ -30,7 +30,7 @@ def _section(one: Definition) -> str:
         "单位 unit": f"{one.unit} ({one.kind}, better: {one.direction})",
         "期间 period": f"{one.period}, {one.periods} in the trend; counted: {window}",
         "目标 targets": ", ".join(f"{year}: {value:g}" for year, value in sorted(one.targets.items())) or "none",
-        "参数 parameters": ", ".join(f"{key} = {value}" for key, value in one.constants.items()) or "none",
+        "参数 parameters": ", ".join(f"{key} = {value}" for key, value in one.values().items()) or "none",
     }
     lines = [
         f"## {one.id} {one.title['zh']}",
@@ -43,8 +43,11 @@ def _section(one: Definition) -> str:
         "",
     ]
     lines += ["| | |", "| --- | --- |", *(f"| {key} | {value} |" for key, value in facts.items()), ""]
-    lines += [one.reading["zh"], "", one.reading["en"], ""]
-    if one.population.reasons:
+    lines += [text for language in ("zh", "en") if language in one.reading for text in (one.reading[language], "")]
+    if one.stratifiers:
+        named = [f"{stratifier.title['zh']} {stratifier.title['en']}" for stratifier in one.stratifiers]
+        lines += [f"分层 strata: {', '.join(named)}", ""]
+    if one.population and one.population.reasons:
         lines += ["Why somebody is not counted:", ""]
         lines += [f"- {reason.text['zh']} · {reason.text['en']}" for reason in one.population.reasons]
         lines += [""]
