@@ -218,7 +218,7 @@ def _shared(name: str, where: str) -> Stratifier:
 
 def _stratifier(name: str, raw: Mapping[str, Any], where: str) -> Stratifier:
     known(raw, _STRATIFIER, f"{where}: stratifier {name}")
-    labels = {value: words(words) for value, words in raw.get("labels", {}).items()}
+    labels = {value: words(texts) for value, texts in raw.get("labels", {}).items()}
     return Stratifier(name, words(raw["title"]), raw["value"], labels)
 
 
