@@ -9,9 +9,19 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg.conninfo import make_conninfo
 
 from healthbrain.database import Embedded, apply_migrations
+
+# The same examples in every run, on slow machines too; HB_TEST_EXPLORE=1 looks for new ones (docs/how-to/develop.md).
+settings.register_profile(
+    "suite",
+    deadline=None,
+    derandomize=not os.environ.get("HB_TEST_EXPLORE"),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("suite")
 
 SUITES = Path(__file__).parents[2] / "shared" / "suites"
 

@@ -92,7 +92,7 @@ def _plain(resource: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in resource.items() if name not in {"resourceType", "id", "meta"}}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.lists(steps, min_size=1, max_size=5), min_size=1, max_size=6))
 def test_any_sequence_of_writes_equals_a_list_of_versions(dsn, calls):
     asyncio.run(_compare(dsn, calls, f"x{next(_fresh)}-"))

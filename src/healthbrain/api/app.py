@@ -63,7 +63,7 @@ class Fhir:
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
         self._gangway = lending.Gangway()
-        self._rates = Rates(platform.settings.rate_limit)
+        self._rates = Rates(platform.settings.rate_limit, platform.settings.data / "rates")
         self._since = platform.clock()
         self._gate = Gate(lambda: lending.lend(platform.pool), identity.patients_of)
         self._reading = Reading(platform, self._gate)

@@ -26,6 +26,8 @@ _BODIES = {
     "parameters": (_JSON, _XML),
     "patch": ("application/json-patch+json", _JSON),
     "form": (_FORM,),
+    "query": ("application/json", "application/graphql"),
+    "ndjson": ("application/fhir+ndjson",),
 }
 
 # (address, method, summary, successes, what it takes)
@@ -57,10 +59,28 @@ _TABLE: tuple[tuple[str, str, str, tuple[int, ...], str], ...] = (
     ("/{type}/{id}/$meta-add", "post", "Add profiles, tags and labels", (200,), "parameters"),
     ("/{type}/{id}/$meta-delete", "post", "Take profiles, tags and labels away", (200,), "parameters"),
     ("/{type}/{id}/$graphql", "get", "A GraphQL query about a resource", (200,), "graphql"),
+    ("/{compartment}/{id}/{type}/_search", "post", "Search in a compartment", (200,), "form"),
     ("/{compartment}/{id}/{type}", "get", "Search in a compartment", (200,), "search"),
     ("/Patient/{id}/$everything", "get", "The whole record of a patient", (200,), "everything"),
     ("/Observation/$lastn", "get", "The last values of each kind", (200,), "lastn"),
     ("/Observation/$stats", "get", "Figures over values", (200,), "stats"),
+    ("/$graphql", "post", "A GraphQL query over all resources", (200,), "query"),
+    ("/{type}/{id}/$graphql", "post", "A GraphQL query about a resource", (200,), "query"),
+    ("/Observation/$lastn", "post", "The last values of each kind", (200,), "parameters"),
+    ("/Observation/$stats", "post", "Figures over values", (200,), "parameters"),
+    ("/$export", "get", "Export everything as files: answers 202 and where to ask", (202,), "export"),
+    ("/Patient/$export", "get", "Export what belongs to patients", (202,), "export"),
+    ("/Group/{id}/$export", "get", "Export what belongs to the patients of a group", (202,), "export"),
+    ("/$import", "post", "Take in a file of resources", (202,), "ndjson"),
+    ("/$bulk/{job}", "get", "How far an export or import is", (200, 202), "job"),
+    ("/$bulk/{job}", "delete", "Stop it and delete its files", (202,), ""),
+    ("/$bulk/{job}/{file}", "get", "A file of an export", (200,), "file"),
+    ("/Subscription/$status", "get", "How several subscriptions stand", (200,), "status"),
+    ("/Subscription/{id}/$status", "get", "How a subscription stands", (200,), ""),
+    ("/Subscription/{id}/$events", "get", "What it was told of, again", (200,), "events"),
+    ("/Subscription/{id}/$get-ws-binding-token", "get", "How to receive it over a websocket", (200,), ""),
+    ("/Subscription/{id}/$dead-letters", "get", "What could not be delivered", (200,), ""),
+    ("/Subscription/{id}/$replay", "post", "Send that again", (200,), ""),
     ("/AuditEvent", "get", "Search the audit log", (200,), "audit"),
     ("/AuditEvent/{id}", "get", "Read an entry of the audit log", (200,), ""),
 )
@@ -72,9 +92,12 @@ _QUERIES = {
     "everything": ("start", "end", "_since", "_type", "_count"),
     "lastn": ("patient", "category", "code", "max"),
     "stats": ("subject", "code", "system", "statistic", "period", "duration", "limit", "include"),
+    "export": ("_type", "_since", "_typeFilter", "_elements", "_outputFormat"),
+    "status": ("id",),
+    "events": ("eventsSinceNumber", "eventsUntilNumber", "content"),
     "audit": ("patient", "agent", "entity", "action", "outcome", "date", "_count"),
 }
-_REQUIRED = {"query", "subject", "statistic"}
+_REQUIRED = {("graphql", "query"), ("stats", "subject"), ("stats", "statistic"), ("status", "id")}
 
 
 @cache
@@ -101,6 +124,8 @@ def description(definitions: Definitions, base: str) -> bytes:
                     "type": _in_path("type", {"type": "string", "enum": types}),
                     "compartment": _in_path("compartment", {"type": "string", "enum": list(definitions.compartments)}),
                     "id": _in_path("id", {"type": "string", "pattern": "^[A-Za-z0-9.-]{1,64}$"}),
+                    "job": _in_path("job", {"type": "string", "pattern": "^[A-Za-z0-9-]{1,64}$"}),
+                    "file": _in_path("file", {"type": "string", "pattern": "^[A-Za-z0-9.-]{1,64}$"}),
                     "version": _in_path("version", {"type": "integer", "minimum": 1, "maximum": 999_999_999}),
                 },
                 "schemas": {"Resource": _resource_schema(definitions), "OperationOutcome": _outcome_schema()},
@@ -118,7 +143,11 @@ def addresses() -> tuple[tuple[str, str], ...]:
 def _operation(address: str, method: str, summary: str, successes: tuple[int, ...], takes: str) -> Tree:
     parameters: list[Tree] = [{"$ref": f"#/components/parameters/{name}"} for name in _names(address)]
     for name in _QUERIES.get(takes, ()):
-        parameters.append({"name": name, "in": "query", "required": name in _REQUIRED, "schema": {"type": "string"}})
+        needed = (takes, name) in _REQUIRED
+        parameters.append({"name": name, "in": "query", "required": needed, "schema": {"type": "string"}})
+    if takes == "export":
+        prefer = {"type": "string", "enum": ["respond-async"]}
+        parameters.append({"name": "Prefer", "in": "header", "required": True, "schema": prefer})
     made: Tree = {
         "summary": summary,
         "operationId": f"{method}{address}".replace("/", "-").replace("{", "").replace("}", "").replace("$", ""),
@@ -160,6 +189,9 @@ def _body(kind: str) -> Tree:
             return {"schema": {"type": "array", "items": operation}}
         case "application/fhir+json":
             return {"schema": {"$ref": "#/components/schemas/Resource"}}
+        case "application/json":
+            asked = {"query": {"type": "string"}, "variables": {"type": "object"}, "operationName": {"type": "string"}}
+            return {"schema": {"type": "object", "required": ["query"], "properties": asked}}
         case "application/x-www-form-urlencoded":
             return {"schema": {"type": "object", "additionalProperties": {"type": "string"}}}
     return {"schema": {"type": "string"}}
@@ -168,7 +200,18 @@ def _body(kind: str) -> Tree:
 def _success(status: int, takes: str) -> Tree:
     if status in (204, 304):
         return {"description": "done" if status == 204 else "not modified"}
-    if takes == "graphql":
+    if status == 202:
+        where = {"description": "where to ask how far it is", "schema": {"type": "string"}}
+        return {"description": "accepted", "headers": {"Content-Location": where}}
+    if takes == "job":
+        listed = {"type": "object", "properties": {"output": {"type": "array"}, "error": {"type": "array"}}}
+        return {"description": "done: the files", "content": {"application/json": {"schema": listed}}}
+    if takes == "file":
+        return {
+            "description": "a resource a line",
+            "content": {"application/fhir+ndjson": {"schema": {"type": "string"}}},
+        }
+    if takes in ("graphql", "query"):
         result = {"type": "object", "properties": {"data": {}, "errors": {"type": "array"}}}
         return {"description": "the result", "content": {"application/json": {"schema": result}}}
     return {

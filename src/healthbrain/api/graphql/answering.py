@@ -12,7 +12,7 @@ from typing import Any
 
 from healthbrain.api.graphql.document import Field
 from healthbrain.errors import Forbidden, HealthBrainError, Incorrect, NotFound, TooLarge
-from healthbrain.fhir import definitions, reference
+from healthbrain.fhir import definitions, fhirpath, reference
 from healthbrain.fhir.definitions import TypeChoice
 from healthbrain.fhir.primitives import is_primitive
 from healthbrain.store import Page
@@ -74,7 +74,9 @@ class Answering:
                 continue
             place = (*path, one.key)
             found = await self._caught(self._field(value, type_, one, place, root), place)
-            if "flatten" in one.directives and found is not None:
+            if one.slice and found is not None:
+                _in_slices(made, found, one)
+            elif "flatten" in one.directives and found is not None:
                 _flatten(made, found)
             elif one.key in made and isinstance(found, dict) and isinstance(made[one.key], dict):
                 made[one.key] |= found  # the same field twice, from two fragments
@@ -114,6 +116,9 @@ class Answering:
         if "first" in one.directives:
             kept = kept[:1]
         made = [await self._value(item, choice, one, (*path, n), root) for n, item in enumerate(kept)]
+        if one.slice:
+            parts = [_slice_of(item, n, choice, one.slice) for n, item in enumerate(kept)]
+            return list(zip(parts, made, strict=True))
         if "singleton" in one.directives or "first" in one.directives:
             return made[0] if made else None
         return made
@@ -267,6 +272,34 @@ def _fits(item: Any, arguments: Mapping[str, Any]) -> bool:
         if not any(str(one).lower() == str(wanted).lower() if isinstance(one, bool) else str(one) == str(wanted) for one in values if one is not None):  # fmt: skip
             return False
     return True
+
+
+def _slice_of(item: Any, place: int, choice: TypeChoice, path: str) -> str:
+    """The name of the slice an item belongs to: what the path finds in it, or its place in the list."""
+    if path == "$index":
+        return str(place)
+    found = fhirpath.compile(path)(item, type=choice.shape if isinstance(item, dict) else choice.code)
+    if len(found) > 1 or not all(isinstance(value, (str, int, float)) for value in found):
+        raise Incorrect("the path of @slice leads to one plain value of each item")
+    return _text(found[0]) if found else ""
+
+
+def _in_slices(made: dict[str, Any], found: Any, one: Field) -> None:
+    """@slice: each part of a list under a name of its own, name.official; with @flatten its fields, given.official."""
+    if not isinstance(found, list):
+        raise Incorrect("only an element that repeats can be sliced")
+    flat = "flatten" in one.directives
+    names = [part for part, _ in found]
+    for part, value in found:
+        single = names.count(part) == 1 and (flat or "singleton" in one.directives)
+        if flat and not isinstance(value, dict):
+            raise Incorrect("only what has elements of its own can be flattened")
+        for name, content in value.items() if flat else [(one.key, value)]:
+            key = f"{name}.{part}" if part else name
+            if single:
+                made[key] = content
+            else:
+                made.setdefault(key, []).extend(content if flat and isinstance(content, list) else [content])
 
 
 def _question(one: Field, referred: str | None) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ fields after all fragments are put in their places.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +20,11 @@ LONGEST = 50_000  # characters
 DEEPEST = 15  # selections inside selections
 MOST_FIELDS = 1000  # fields and fragments, after these are put in their places
 _MOST_TOKENS = 5000
+# a part of FHIRPath that cannot be made to work for long
+_PATH = re.compile(r"\$index|[A-Za-z]{1,64}(\.([A-Za-z]{1,64}|first\(\)|last\(\))|\[\d{1,4}\]){0,10}", re.ASCII)
 _NESTED = 60  # brackets inside brackets: what the parser is spared
 
-DIRECTIVES = frozenset({"include", "skip", "first", "singleton", "flatten"})
+DIRECTIVES = frozenset({"include", "skip", "first", "singleton", "flatten", "slice"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class Field:
     directives: frozenset[str]
     children: tuple[Field, ...]
     on: str = ""
+    slice: str = ""  # the path whose value names the parts of a list (@slice)
 
 
 def read(text: str, variables: Mapping[str, Any], operation: str) -> tuple[Field, ...]:
@@ -130,7 +134,20 @@ class _Reader:
         name = one.name.value
         children = tuple(self._selected(one.selection_set, "", inside, depth + 1)) if one.selection_set else ()
         arguments = {argument.name.value: self._value(argument.value) for argument in one.arguments or ()}
-        return Field(name, one.alias.value if one.alias else name, arguments, directives, children, on)
+        key = one.alias.value if one.alias else name
+        return Field(name, key, arguments, directives, children, on, self._slice(one))
+
+    def _slice(self, node: ast.FieldNode) -> str:
+        for one in node.directives or ():
+            if one.name.value == "slice":
+                given = {argument.name.value: self._value(argument.value) for argument in one.arguments or ()}
+                path = given.get("path", given.get("fhirpath"))
+                if not isinstance(path, str) or len(given) > 1 or not _PATH.fullmatch(path):
+                    raise Incorrect(
+                        "@slice takes path: $index, or names of elements such as use or type.coding.first().code"
+                    )
+                return path
+        return ""
 
     def _directives(self, node: ast.SelectionNode) -> tuple[frozenset[str], bool]:
         found: set[str] = set()

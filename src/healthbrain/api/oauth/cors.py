@@ -17,7 +17,10 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _ALLOWED = [
     (b"access-control-allow-origin", b"*"),
-    (b"access-control-expose-headers", b"etag, location, content-location, last-modified, retry-after, x-request-id"),
+    (
+        b"access-control-expose-headers",
+        b"etag, location, content-location, last-modified, expires, retry-after, x-progress, x-request-id",
+    ),
 ]
 _PREFLIGHT = [
     *_ALLOWED,
