@@ -12,7 +12,9 @@ from typing import Literal
 
 from healthbrain.scope import OPEN_TYPES, Action, Purpose, Role
 
-ResourceClass = Literal["open", "clinical", "audit", "arrival", "indicator", "administration"]
+ResourceClass = Literal[
+    "open", "clinical", "audit", "arrival", "indicator", "supervision", "report", "administration"
+]  # fmt: skip
 
 # How far a permission reaches.
 Reach = Literal[
@@ -31,6 +33,8 @@ _OTHER_CLASSES: dict[str, ResourceClass] = {
     "AuditEvent": "audit",
     "arrival": "arrival",  # deliveries of the exchange: raw messages with their states
     "indicator": "indicator",  # figures on the cockpit
+    "supervision": "supervision",  # notices to units about indicators, and their answers (督办)
+    "report": "report",  # evaluation reports of plans
     "administration": "administration",  # accounts, tokens, organisations, sources, settings
 }
 
@@ -65,16 +69,21 @@ PERMISSIONS: tuple[Permission, ...] = (
     *(Permission(role, _SEE, "open", PURPOSES[role], "everything") for role in _ALL_ROLES),
     # 区领导: figures of the district; single residents only for a declared public-health purpose
     Permission("leader", _SEE, "indicator", PURPOSES["leader"], "jurisdiction"),
+    Permission("leader", (*_SEE, "write", "administer"), "supervision", PURPOSES["leader"], "jurisdiction"),
+    Permission("leader", (*_SEE, "write"), "report", PURPOSES["leader"], "jurisdiction"),
     Permission("leader", _SEE, "clinical", ("HOPERAT",), "counts"),
     Permission("leader", _SEE, "clinical", ("PUBHLTH",), "jurisdiction"),
     Permission("leader", _SEE, "arrival", ("HOPERAT",), "counts"),
     Permission("leader", _SEE, "arrival", ("PUBHLTH",), "jurisdiction"),
     # 疾控: the whole district, for public health
-    Permission("cdc", _SEE, "indicator", ("PUBHLTH",), "jurisdiction"),
+    Permission("cdc", (*_SEE, "write"), "indicator", ("PUBHLTH",), "jurisdiction"),
+    Permission("cdc", _SEE, "supervision", ("PUBHLTH",), "jurisdiction"),
+    Permission("cdc", (*_SEE, "write"), "report", ("PUBHLTH",), "jurisdiction"),
     Permission("cdc", _SEE, "clinical", ("PUBHLTH",), "jurisdiction"),
     Permission("cdc", _SEE, "arrival", ("PUBHLTH",), "jurisdiction"),
     # 机构管理者: the own institution, its data quality and who looked at its data
     Permission("manager", _SEE, "indicator", ("HOPERAT",), "subtree"),
+    Permission("manager", (*_SEE, "write"), "supervision", ("HOPERAT",), "subtree"),
     Permission("manager", _SEE, "clinical", ("HOPERAT",), "subtree"),
     Permission("manager", (*_SEE, "replay"), "arrival", ("HOPERAT",), "subtree"),
     Permission("manager", _SEE, "audit", ("HOPERAT",), "subtree"),
@@ -91,7 +100,9 @@ PERMISSIONS: tuple[Permission, ...] = (
         "administrator", (*_SEE, *_CHANGE, "administer"), "administration", PURPOSES["administrator"], "subtree"
     ),
     Permission("administrator", _SEE, "audit", PURPOSES["administrator"], "subtree"),
-    Permission("administrator", _SEE, "indicator", PURPOSES["administrator"], "subtree"),
+    Permission("administrator", (*_SEE, "write"), "indicator", PURPOSES["administrator"], "subtree"),
+    Permission("administrator", (*_SEE, "write", "administer"), "supervision", PURPOSES["administrator"], "subtree"),
+    Permission("administrator", (*_SEE, "write"), "report", PURPOSES["administrator"], "subtree"),
     Permission("administrator", (*_SEE, "replay"), "arrival", ("HOPERAT",), "subtree"),
     Permission("administrator", ("search", "replay"), "arrival", ("SYSADMIN",), "counts"),
     Permission("administrator", _SEE, "clinical", ("HOPERAT",), "subtree"),
@@ -173,5 +184,7 @@ _MEANINGS = {
     "audit": "AuditEvent",
     "arrival": "what sources delivered: raw messages and what became of them",
     "indicator": "figures: measures by organisation and town, without persons",
+    "supervision": "notices to units about indicators, the answers, their review (write: answer; administer: issue, close)",
+    "report": "evaluation reports of plans (write: draw up and publish)",
     "administration": "accounts, tokens, organisations, sources, settings",
 }
