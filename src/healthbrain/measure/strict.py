@@ -35,6 +35,8 @@ def read(text: str, where: str) -> Any:
 
 def words(raw: Mapping[str, str]) -> Words:
     """Texts by language. YAML joins folded lines with a space, which Chinese does not have."""
+    if unknown := set(raw) - {"zh", "en"}:  # mostly a comma that YAML took for the end of an unquoted text
+        raise Incorrect(f"a text is given in zh and en, not in {', '.join(sorted(unknown))}")
     return {language: _FOLDED.sub("", text) for language, text in raw.items()}
 
 
