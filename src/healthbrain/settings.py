@@ -42,6 +42,8 @@ class Settings:
     oidc_scopes: str = "openid profile"  # HB_OIDC_SCOPES: what we ask it for
     oidc_claim: str = "sub"  # HB_OIDC_CLAIM: the claim by which accounts are linked
     oidc_name: str = "统一身份认证"  # HB_OIDC_NAME: what the sign-in page calls it
+    lake_snapshot_hours: int = 1  # HB_LAKE_SNAPSHOT_HOURS: how long readers may go on using an older state of the lake
+    lake_version_days: int = 0  # HB_LAKE_VERSION_DAYS: how long superseded versions stay in the lake; the store has them
     demo: bool = False  # HB_DEMO: demo accounts are shown on the sign-in page
 
     @property

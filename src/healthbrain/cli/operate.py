@@ -21,7 +21,9 @@ from healthbrain.cli.output import CLASH, DOWN, json_option, show
 from healthbrain.database import apply_migrations, open_pool, pending_migrations
 from healthbrain.errors import Conflict, HealthBrainError
 from healthbrain.fhir import definitions
+from healthbrain.runtime import Platform
 from healthbrain.runtime.database import answers, database_for, dsn_of, is_initialised
+from healthbrain.runtime.lakes import standing
 from healthbrain.serve.supervisor import Supervisor
 from healthbrain.settings import Settings, load
 
@@ -126,11 +128,30 @@ def status(context: click.Context, as_json: bool) -> None:
     }
     if answers(dsn_of(settings)):
         result["counts"] = asyncio.run(_counts(dsn_of(settings)))
+        result["lake"] = asyncio.run(_lake(settings))
     lines = [f"data       {settings.data}", f"running    {'yes, ' + state['url'] if state else 'no'}"]
     lines += [f"{name:<11}{count:,}" for name, count in result.get("counts", {}).items()]
+    if behind := result.get("lake"):
+        lines.append(f"lake       as of {behind['as_of'] or '—'}, {behind['waiting']:,} changes behind")
     show(result, as_json=as_json, text="\n".join(lines))
     if not state:
         context.exit(DOWN)
+
+
+async def _lake(settings: Settings) -> dict[str, Any]:
+    """How far the lake is; nothing to say before the schema is there."""
+    try:
+        async with Platform(settings) as platform:
+            found = await standing(platform)
+    except (HealthBrainError, psycopg.Error):
+        return {}
+    return {
+        "as_of": found.as_of,
+        "waiting": found.waiting,
+        "seconds": found.seconds,
+        "rows": found.rows,
+        "late": found.late,
+    }
 
 
 def _running_state(settings: Settings) -> dict[str, Any] | None:

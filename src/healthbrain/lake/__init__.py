@@ -14,17 +14,20 @@ from healthbrain.lake.compaction import compact, erase, waste
 from healthbrain.lake.feed import Lag, Persons, Progress, lag, rebuild, sync
 from healthbrain.lake.manifest import Erased, Retention
 from healthbrain.lake.reader import Files, Lake
+from healthbrain.lake.verify import Finding, Verdict, verify
 from healthbrain.lake.view import Column, View, to_rows, to_sql, view_of
 
 __all__ = [
     "Column",
     "Erased",
     "Files",
+    "Finding",
     "Lag",
     "Lake",
     "Persons",
     "Progress",
     "Retention",
+    "Verdict",
     "View",
     "compact",
     "erase",
@@ -33,6 +36,7 @@ __all__ = [
     "sync",
     "to_rows",
     "to_sql",
+    "verify",
     "view_of",
     "waste",
 ]

@@ -11,6 +11,8 @@ import duckdb
 
 MEMORY = "2GB"  # what DuckDB reserves; a tenth to a fifth of it is really used (docs/decisions/0005-lake-shape.md)
 _THREADS = 2
+Engine = duckdb.DuckDBPyConnection
+Error = duckdb.Error
 
 
 def connect(scratch: Path, *, memory: str = MEMORY, threads: int = _THREADS) -> duckdb.DuckDBPyConnection:

@@ -21,7 +21,7 @@ from healthbrain.lake.engine import literal, name
 from healthbrain.lake.path import Binary, Call, Index, Literal, Member, Minus, Node, Span, Variable
 
 Kind = OneOf["text", "integer", "decimal", "boolean", "json", "struct", "date", "instant"]
-Constant = str | int | float | bool | date | tuple[str, ...] | None
+Constant = "str | int | float | bool | date | tuple[str, ...] | Value | None"
 
 # FHIR dates are text of any precision with any offset. A day is a day of local time, an instant the earliest one
 # that the text may mean. Installed once per connection.

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-from healthbrain import exchange, lake, measure
+from healthbrain import exchange, measure
 from healthbrain.database import Connection
 from healthbrain.exchange import Filter
 from healthbrain.exchange.hl7v2.tables import tables
+from healthbrain.runtime.lakes import standing
 from healthbrain.runtime.platform import Platform
 from healthbrain.terms import tables as terms
 
 State = Literal["works", "attention"]
-_LAG = timedelta(minutes=10)
 _LOW_DISK = 2 * 1024**3
 
 
@@ -109,16 +109,16 @@ async def _exchange(platform: Platform, connection: Connection) -> Hub:
     now = platform.clock()
     days = await exchange.summary(connection, Filter(since=now - timedelta(days=7)))
     sources = await exchange.sources(connection)
-    behind = await lake.lag(platform.pool, platform.settings.lake, now)
-    late = behind.changes > 0 and behind.seconds > _LAG.total_seconds()
+    behind = await standing(platform)
     return _hub(
         "data-exchange", "数据交换中枢", "Data exchange hub",
-        Words("数据湖落后超过 10 分钟", "the lake is more than ten minutes behind") if late else _FINE,
+        Words("数据湖落后超过 10 分钟", "the lake is more than ten minutes behind") if behind.late else _FINE,
         [
             _holding("数据来源", "sources", len(sources)),
             _holding("近 7 天投递", "deliveries in 7 days", sum(day.total for day in days)),
             _holding("近 7 天拒收", "refused in 7 days", sum(day.refused for day in days)),
-            _holding("待入湖变更", "changes waiting for the lake", behind.changes),
+            _holding("待入湖变更", "changes waiting for the lake", behind.waiting),
+            _holding("数据湖截至", "the lake is as of", behind.as_of.isoformat(timespec="seconds") if behind.as_of else "—"),
         ],
         [
             ("POST /fhir", "docs/reference/fhir-api.md"),

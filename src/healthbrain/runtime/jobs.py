@@ -5,8 +5,10 @@ A job returns whether there may be more to do at once.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
-from datetime import timedelta
+from datetime import timedelta, timezone
 
 from healthbrain import exchange, identity, lake, measure
 from healthbrain.database import Connection
@@ -15,12 +17,16 @@ from healthbrain.exchange import bulkdata, notify
 from healthbrain.exchange.bulkdata import Desk
 from healthbrain.lake import Lake
 from healthbrain.measure import DeliveryDay
+from healthbrain.runtime.lakes import retention
 from healthbrain.runtime.platform import Platform
 from healthbrain.store import Position, prune
 from healthbrain.store.texts import text_position
 
 log = logging.getLogger("healthbrain.worker")
 
+_CHINA = timezone(timedelta(hours=8))
+_NIGHT = range(1, 5)  # hours
+_WASTE = 0.2  # share of superseded rows from which the lake is rewritten
 _RUN = 200_000  # changes that one run takes into the lake
 _COVERAGE_DAYS = 7  # an institution counts as connected if it delivered within them (HUB-EX-11)
 
@@ -29,11 +35,22 @@ async def follow_feed(platform: Platform) -> bool:
     """Bring the lake up to the store."""
     try:
         progress = await lake.sync(
-            platform.pool, platform.settings.lake, platform.clock(), persons=identity.links, most=_RUN
-        )
+            platform.pool, platform.settings.lake, platform.clock(),
+            persons=identity.links, most=_RUN, keep=retention(platform.settings),
+        )  # fmt: skip
     except Conflict:
         return False  # somebody else writes it now (a rebuild)
     return not progress.caught_up
+
+
+async def compact_lake(platform: Platform) -> bool:
+    """Take superseded rows off the disk when they are many, at night; erased ones at once."""
+    folder = platform.settings.lake
+    night = platform.clock().astimezone(_CHINA).hour in _NIGHT
+    if Lake(folder).state().erased or (night and lake.waste(folder) > _WASTE):
+        with contextlib.suppress(Conflict):  # somebody else writes it now; the next turn comes
+            await asyncio.to_thread(lake.compact, folder, platform.clock(), keep=retention(platform.settings))
+    return False
 
 
 async def publish_measures(platform: Platform) -> bool:

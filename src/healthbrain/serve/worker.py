@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 
 from healthbrain.runtime import Platform
 from healthbrain.runtime.jobs import (
+    compact_lake,
     export,
     find_events,
     follow_feed,
@@ -47,6 +48,7 @@ class Job:
 
 JOBS = (
     Job("lake", timedelta(seconds=2), follow_feed),
+    Job("lake compaction", timedelta(minutes=1), compact_lake),
     Job("search parameters", timedelta(seconds=2), index_parameters),
     Job("texts", timedelta(seconds=2), index_texts),
     Job("measures", timedelta(seconds=30), publish_measures),

@@ -13,7 +13,7 @@ from healthbrain.scope import EVERYTHING, Scope
 from healthbrain.store import arrays
 from healthbrain.store.changes import Position
 from healthbrain.store.reading import COLUMNS, stored
-from healthbrain.store.types import type_number
+from healthbrain.store.types import type_name, type_number
 from healthbrain.store.values import Stored
 from healthbrain.store.visibility import visible_sql
 
@@ -30,6 +30,9 @@ _LATE = """
 with s as (select snapshot from change_batch where batch = %s)
 select distinct c.rid from change c, s
 where c.xid >= pg_snapshot_xmin(s.snapshot) and not pg_visible_in_snapshot(c.xid, s.snapshot)"""
+_TALLY = """
+select rtype, count(*), sum(version)::bigint, sum(('x' || left(md5(fhir_id || '/' || version), 8))::bit(32)::bigint)::bigint
+from resource where not deleted group by rtype"""
 _CURRENT = f"select {COLUMNS} from resource r where r.rid > %s and not r.deleted order by r.rid limit %s"  # noqa: S608
 
 
@@ -54,6 +57,12 @@ async def everything_at(connection: Connection, position: Position, limit: int =
             found = [stored(row) for row in rows]
             after = found[-1].rid
             yield [one for one in found if one.rid not in late]
+
+
+async def tally(connection: Connection) -> dict[str, tuple[int, int, int]]:
+    """For each type with resources: how many, the sum of their versions, and a sum over a hash of id/version."""
+    rows = await (await connection.execute(_TALLY)).fetchall()
+    return {type_name(row[0]): (int(row[1]), int(row[2]), int(row[3])) for row in rows}
 
 
 async def of_patients(
