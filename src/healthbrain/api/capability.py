@@ -20,7 +20,7 @@ _AUDIT_PARAMS = {
     "patient": "reference", "agent": "reference", "altid": "token", "entity": "reference", "action": "token",
     "subtype": "token", "outcome": "token", "date": "date",
 }  # fmt: skip
-UNSEARCHED = frozenset({"_query", "near"})  # of R4, but not offered here
+UNSEARCHED = frozenset({"_query"})  # of R4, but not offered here
 _DEFINITION = "http://hl7.org/fhir/OperationDefinition/"
 _BACKPORT = "http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition/backport-subscription-"
 _SUBSCRIPTION = {

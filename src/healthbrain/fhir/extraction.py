@@ -12,7 +12,7 @@ from typing import Any
 
 from healthbrain.fhir.definitions import definitions
 from healthbrain.fhir.indexing import Convert, Found
-from healthbrain.fhir.values import IndexValues
+from healthbrain.fhir.values import IndexValues, Position
 from healthbrain.fhir.visits import Compiler, Place
 
 
@@ -38,7 +38,18 @@ def extract(resource: dict[str, Any]) -> IndexValues:
         tuple(found.uris),
         tuple(found.composites),
         tuple(dict.fromkeys(patients)) if len(patients) > 1 else tuple(patients),
+        _positions(resource) if name == "Location" else (),
+        tuple({one["resourceType"]: None for one in resource["contained"]}) if "contained" in resource else (),
     )
+
+
+def _positions(location: dict[str, Any]) -> tuple[Position, ...]:
+    """What `near` asks for; a place needs both coordinates, within the earth. Finer than a tenth of a millimetre is noise."""
+    position = location.get("position", {})
+    latitude, longitude = position.get("latitude"), position.get("longitude")
+    if latitude is None or longitude is None or abs(latitude) > 90 or abs(longitude) > 180:
+        return ()
+    return (Position("near", round(float(latitude), 9), round(float(longitude), 9)),)
 
 
 @cache

@@ -75,6 +75,14 @@ class Uri(NamedTuple):
     value: str
 
 
+class Position(NamedTuple):
+    """A place on earth, in degrees (WGS 84)."""
+
+    param: str
+    latitude: float
+    longitude: float
+
+
 class Composite(NamedTuple):
     """The component values of a composite parameter that stand together in one element, in component order.
 
@@ -96,3 +104,5 @@ class IndexValues(NamedTuple):
     uris: tuple[Uri, ...] = ()
     composites: tuple[Composite, ...] = ()
     patients: tuple[str, ...] = ()  # logical ids of the patients in whose compartment it lies
+    positions: tuple[Position, ...] = ()
+    contained: tuple[str, ...] = ()  # the types of the resources it contains

@@ -17,6 +17,7 @@ from healthbrain.store.asking import Asking
 from healthbrain.store.clause import Clause, contains, starts_with
 from healthbrain.store.composites import composite
 from healthbrain.store.moments import amount, moment
+from healthbrain.store.nearness import near
 from healthbrain.store.pieces import NEVER, Condition, all_of, any_of, holds_any, lacks_all, negated, side
 from healthbrain.store.pointing import reference
 from healthbrain.store.question import Criterion, unescape
@@ -119,9 +120,20 @@ def _below(clause: Clause, value: str) -> Condition:
             f"{clause.alias}.tokens && array(select t.token from concept_text t where t.param = %s and {listed.sql})",
             (clause.number, *listed.parameters),
         )
-    if clause.parameter.code.startswith("_"):
-        raise Unsupported(f"{clause.written}: ':below' is not offered for {clause.parameter.code}")
+    if clause.parameter.code == "_source":
+        return _below_source(clause, value)
     return side("string", clause.number, starts_with(clause, "s.value", value), clause.alias)
+
+
+def _below_source(clause: Clause, value: str) -> Condition:
+    """By whole parts of the path: of a source only what stands before its last part is kept as text."""
+    itself = [keys.number(keys.form(clause.number, form, value)) for form in ("uri", "beginning")]
+    start = value if value.endswith(("/", ":")) else value + ("/" if "/" in value else ":")
+    listed = starts_with(clause, "t.value", start)
+    return Condition(
+        f"{clause.alias}.tokens && (%s || array(select t.token from concept_text t where t.param = %s and {listed.sql}))",
+        (arrays.int8(itself), clause.number, *listed.parameters),
+    )
 
 
 def _beginnings(url: str) -> list[str]:
@@ -159,7 +171,11 @@ def _composite(clause: Clause) -> Condition:
 
 
 def _special(clause: Clause) -> Condition:
-    raise Unsupported(f"{clause.written} is not offered")
+    if clause.parameter.code == "near":
+        return near(clause)
+    raise Unsupported(
+        f"{clause.written}: there are no named queries here; what one would ask is written as parameters, or in _filter"
+    )
 
 
 _KINDS: dict[str, Callable[[Clause], Condition]] = {

@@ -24,7 +24,7 @@ from healthbrain.store.types import type_index, type_name, type_number
 _LOCK = 0x48_42_20  # advisory: one worker at a time
 _SETTLE = 3.0  # seconds that a process may go on without knowing a new parameter, with a margin (parameters.TRUST)
 _STEP = 500
-FORMAT = 2  # of the index; see migrations/0022_index_format.pre.sql
+FORMAT = 3  # of the index; see migrations/0022_index_format.pre.sql
 
 
 async def reindex(connection: Connection, *, most: int = _STEP) -> bool:

@@ -15,8 +15,10 @@ from healthbrain.store.arrays import lower_bound, upper_bound
 from healthbrain.store.types import TypeIndex
 
 COMPARTMENT = 0  # the parameter number under which further patients of a resource are kept
+CONTAINED = "contained"  # the form under which a resource is found by the types of what it contains
 UNITS = -1  # the parameter number under which the list of texts keeps the UCUM codes in use
 UCUM = "http://unitsofmeasure.org"
+LABELS = frozenset({"_tag", "_security"})
 LONGEST_STRING = 512  # characters of a string that are searchable
 _NEARLY = 1e-3
 _NO_TOKEN = bytes(8)
@@ -58,6 +60,12 @@ def add_rows(rows: Rows, index: TypeIndex, values: IndexValues) -> None:
         _add_number(rows, index, number)
     for composite in values.composites:
         _add_composite(rows, index, composite)
+    for position in values.positions:  # a row of two coordinates: the index is on `high`, the latitude
+        number = index.numbers[position.param]
+        rows.tokens.add(keys.present(number))
+        rows.numbers.append((number, position.longitude, position.latitude, 0, 0, 0))
+    for name in values.contained:
+        rows.tokens.add(keys.form(COMPARTMENT, CONTAINED, name))
 
 
 def _add_tokens(rows: Rows, index: TypeIndex, values: IndexValues) -> None:
@@ -71,6 +79,9 @@ def _add_tokens(rows: Rows, index: TypeIndex, values: IndexValues) -> None:
         tokens.add(keys.present(number))
         if token.code:
             tokens.update(keys.coded(number, token.system, token.code))
+            if param in LABELS:
+                label = f"{token.system}|{token.code}"[:LONGEST_STRING]
+                rows.concepts.add((listing(number), label, keys.coded(number, token.system, token.code)[1]))
             if param == index.main_code:
                 main.add(token.code)
         if token.text:
@@ -91,8 +102,27 @@ def _add_tokens(rows: Rows, index: TypeIndex, values: IndexValues) -> None:
         tokens.add(found)
         if uri.param == "_profile":  # the same few everywhere
             rows.concepts.add((number, uri.value[:LONGEST_STRING], found))
-        elif not uri.param.startswith("_"):  # meta.source is everywhere: no rows for it
+        elif uri.param == "_source":  # each message may have its own, beneath few beginnings
+            beginning = source_beginning(uri.value)
+            token_of_beginning = keys.form(number, "beginning", beginning)
+            tokens.add(token_of_beginning)
+            rows.concepts.add((number, beginning[:LONGEST_STRING], token_of_beginning))
+            if "#" in uri.value:
+                tokens.add(keys.form(number, "beginning", uri.value.partition("#")[0]))
+        elif not uri.param.startswith("_"):
             rows.strings.append((number, uri.value[:LONGEST_STRING]))
+
+
+def source_beginning(uri: str) -> str:
+    """A uri up to its last part: to the last slash, of a urn to the last colon."""
+    path = uri.partition("#")[0]
+    end = path.rfind("/") if "/" in path else path.rfind(":")
+    return path[: end + 1]
+
+
+def listing(number: int) -> int:
+    """The number under which the list of texts keeps the labels in use, as `system|code`."""
+    return -1 - number
 
 
 def _add_references(rows: Rows, index: TypeIndex, values: IndexValues) -> None:
