@@ -118,6 +118,57 @@ async def test_added_parameters_work_in_chains_includes_and_filters(dsn):
         assert [one.id for one in page.included] == ["p"]
 
 
+async def test_an_added_composite_finds_values_that_stand_together(dsn):
+    kin = definition(
+        "kin-age", "composite", "FamilyMemberHistory.condition", base=["FamilyMemberHistory"],
+        component=[
+            {"definition": "http://hl7.org/fhir/SearchParameter/clinical-code", "expression": "code"},
+            {"definition": "urn:sp:onset", "expression": "onset.as(Age)"},
+        ],
+    )  # fmt: skip
+    onset = definition("onset", "quantity", "FamilyMemberHistory.condition.onset.as(Age)", base=["FamilyMemberHistory"])
+    named = definition(
+        "name-pair", "composite", "Patient.identifier",
+        component=[
+            {"definition": "urn:sp:system", "expression": "system"}, {"definition": "urn:sp:kind", "expression": "type"},
+        ],
+    )  # fmt: skip
+    parts = [
+        definition("system", "uri", "Patient.identifier.system"),
+        definition("kind", "token", "Patient.identifier.type"),
+    ]
+
+    def history(id_: str, *found: tuple[str, int]) -> dict[str, Any]:
+        conditions = [
+            {"code": {"coding": [{"system": "urn:c", "code": code}]},
+             "onsetAge": {"value": years, "system": "http://unitsofmeasure.org", "code": "a"}} for code, years in found
+        ]  # fmt: skip
+        return {"resourceType": "FamilyMemberHistory", "id": id_, "status": "completed", "patient": {"reference": "Patient/p"},
+                "relationship": {"text": "mother"}, "condition": conditions}  # fmt: skip
+
+    old, new = history("old", ("dm", 40), ("htn", 60)), history("new", ("dm", 60), ("htn", 40))
+    type_ = {"coding": [{"code": "MR"}]}
+    known = patient(
+        "k", identifier=[{"system": "urn:a", "value": "1", "type": type_}, {"system": "urn:b", "value": "2"}]
+    )
+    async with opened(dsn, size=2) as pool:
+        async with pool.connection() as connection:
+            await store.write(connection, [put(old)], context())
+            await store.write(connection, [put(one) for one in (onset, kin, *parts, named)], context(1))
+            assert {c.problem for c in await store.parameters(connection)} == {""}
+            await store.write(connection, [put(new), put(known)], context(2))
+        await finished(pool)
+        async with pool.connection() as connection:
+            for asked, expected in (
+                ("dm$lt50", ["old"]), ("urn:c|htn$40|http://unitsofmeasure.org|a", ["new"]), ("dm$gt30", ["old", "new"]),
+                ("dm$480|http://unitsofmeasure.org|mo", ["old"]), ("x$40", []),
+            ):  # fmt: skip
+                assert await found(connection, "FamilyMemberHistory", ("kin-age", asked)) == expected, asked
+            assert await found(connection, "Patient", ("name-pair", "urn:a$MR")) == ["k"]
+            assert await found(connection, "Patient", ("name-pair", "urn:b$MR")) == []
+            assert await found(connection, "Patient", ("name-pair:missing", "false")) == ["k"]
+
+
 async def test_a_removed_parameter_is_unknown_and_may_come_back_as_something_else(dsn):
     async with opened(dsn, size=2) as pool:
         for expression in ("Patient.name.family", "Patient.name.given"):
@@ -146,7 +197,12 @@ async def test_a_removed_parameter_is_unknown_and_may_come_back_as_something_els
     ("more", "says"),
     [
         ({"code": "name"}, "parameter of R4"),
-        ({"type": "composite"}, "composite"),
+        ({"type": "composite"}, "two components"),
+        (
+            {"type": "composite", "component": [{"definition": "urn:none", "expression": "code"}] * 2},
+            "definition of a component",
+        ),
+        ({"type": "special"}, "special"),
         ({"expression": "Patient.name.("}, "expression"),
         ({"expression": None}, "no expression"),
         ({"code": "a:b"}, "letters"),

@@ -105,11 +105,15 @@ class ValuePath:
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One part of a composite parameter, with its paths from each of the composite's own paths."""
+    """One part of a composite parameter, with its paths from each of the composite's own paths.
+
+    A part of a parameter that was added at run time has its expression instead.
+    """
 
     code: str
     type: ParameterType
     paths: tuple[tuple[ValuePath, ...], ...]
+    expression: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,8 @@ from healthbrain.store.pieces import Condition, all_of, any_of, holds_any, side
 from healthbrain.store.question import Criterion, split, unescape
 from healthbrain.store.ranges import amount_condition, quantity_condition
 from healthbrain.store.rows import element_code
-from healthbrain.store.types import CONJUNCTIONS
+from healthbrain.store.types import CONJUNCTIONS, EQUAL
 
-_EQUAL = {"token", "reference", "uri"}
 One = Callable[[Clause, Criterion], Condition]
 
 
@@ -38,13 +37,13 @@ def _value(clause: Clause, value: str, one: One) -> Condition:
         named = zip(conjunction, parts, strict=True)
         return all_of([one(clause, Criterion(clause.criterion.written, code, "", "", (part,))) for code, part in named])
     kinds = [component.type for component in components]
-    if all(kind in _EQUAL for kind in kinds):
+    if all(kind in EQUAL for kind in kinds):
         forms = _form(kinds, parts)
         return holds_any(clause.alias, [keys.number(keys.form(clause.number, "parts", forms))])
-    if all(kind in _EQUAL for kind in kinds[:-1]) and kinds[-1] in {"quantity", "number"}:
+    if all(kind in EQUAL for kind in kinds[:-1]) and kinds[-1] in {"quantity", "number"}:
         code = keys.name_hash(_form(kinds[:-1], parts[:-1]))
         return side("number", clause.number, quantity_condition(parts[-1], clause, code), clause.alias)
-    if kinds[0] in _EQUAL and set(kinds[1:]) == {"number"}:
+    if kinds[0] in EQUAL and set(kinds[1:]) == {"number"}:
         return _numbers(clause, _form(kinds[:1], parts[:1]), parts[1:])
     raise Unsupported(f"{clause.written} cannot be searched; search by {', '.join(c.code for c in components)}")
 

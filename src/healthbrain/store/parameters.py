@@ -12,27 +12,31 @@ import functools
 import re
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any, Literal, cast
+
+from psycopg.types.json import Jsonb
 
 from healthbrain.database import Connection
 from healthbrain.errors import HealthBrainError
 from healthbrain.fhir import SearchParameter, definitions, fhirpath
-from healthbrain.fhir.definitions import ParameterType
+from healthbrain.fhir.definitions import Component, ParameterType
 from healthbrain.fhir.indexing import Found
-from healthbrain.fhir.values import IndexValues
+from healthbrain.fhir.values import Composite, IndexValues
 from healthbrain.fhir.visits import Compiler
 from healthbrain.store.rows import Rows, add_rows
-from healthbrain.store.types import TypeIndex, type_index
+from healthbrain.store.types import EQUAL, TypeIndex, type_index
 from healthbrain.store.values import Written
 
 TRUST = 1.0  # seconds for which a process believes that nothing changed
 _HOT = 3.0  # seconds after a change of its own for which it does not
 _LOCK = 0x48_42_21  # advisory: one transaction at a time learns
 _FIRST_NUMBER = 1 << 20  # the parameters of R4 are some thousands
+_MOST_COMBINATIONS = 1000  # of the values of a composite in one resource
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
-_KINDS = ("token", "reference", "string", "date", "number", "quantity", "uri")
+_KINDS = ("token", "reference", "string", "date", "number", "quantity", "uri", "composite")
 
 State = Literal["waiting", "indexing", "ready", "refused", "removed"]
 
@@ -131,7 +135,7 @@ async def _load(connection: Connection, version: int) -> Catalog:
 async def listed(connection: Connection) -> list[Custom]:
     """Every parameter that was added, with its state and why it was refused."""
     cursor = await connection.execute(
-        "select number, resource, base, code, kind, url, expression, targets, state, problem, done, goal"
+        "select number, resource, base, code, kind, url, expression, targets, state, problem, done, goal, components"
         " from search_parameter where state <> 'removed' order by base, code, changed"
     )
     return [_custom(*row) for row in await cursor.fetchall()]
@@ -139,11 +143,12 @@ async def listed(connection: Connection) -> list[Custom]:
 
 def _custom(
     number: int, resource: str, base: str, code: str, kind: str, url: str, expression: str, targets: Sequence[str],
-    state: State, problem: str, done: int, goal: int,
+    state: State, problem: str, done: int, goal: int, components: list[dict[str, Any]],
 ) -> Custom:  # fmt: skip
     parameter = SearchParameter(
         base=base, code=code, number=number, type=cast("ParameterType", kind), url=url, expression=expression,
-        targets=tuple(targets), paths=(), components=(),
+        targets=tuple(targets), paths=(),
+        components=tuple(Component(one["code"], one["type"], (), one["expression"]) for one in components),
     )  # fmt: skip
     share = 1.0 if state == "ready" else done / goal if goal and state == "indexing" else 0.0
     return Custom(parameter, resource, state, problem, share)
@@ -156,18 +161,40 @@ def values_of(parameter: SearchParameter, resource: dict[str, Any]) -> IndexValu
     """What a parameter finds in a resource; nothing when its expression has no answer there."""
     found = Found(resource)
     try:
-        items = fhirpath.compile(parameter.expression, published=True).items(resource)
+        for node in _nodes(parameter.expression, resource, "", resource):
+            if parameter.type == "composite":
+                parts = [_part(one, node, resource) for one in parameter.components]
+                found.composites += [Composite(parameter.code, one) for one in product(*parts)]
+            else:
+                _convert(parameter.type, node, parameter.code, found)
     except HealthBrainError:
         return IndexValues()
-    for item in items:
-        node = item if isinstance(item, fhirpath.Node) else _as_element(item)
-        convert = _compiler().converter(parameter.type, node.type)
-        if convert is not None and node.value is not None:
-            convert(node.value, (parameter.code,), found)
     return IndexValues(
         tuple(found.tokens), tuple(found.references), tuple(found.texts), tuple(found.dates), tuple(found.numbers),
-        tuple(found.uris),
+        tuple(found.uris), tuple(found.composites[:_MOST_COMBINATIONS]),
     )  # fmt: skip
+
+
+def _nodes(expression: str, context: Any, type_: str, resource: dict[str, Any]) -> Iterator[fhirpath.Node]:
+    items = fhirpath.compile(expression, published=True).items(context, type=type_, resource=resource)
+    for item in items:
+        node = item if isinstance(item, fhirpath.Node) else _as_element(item)
+        if node.value is not None:
+            yield node
+
+
+def _convert(kind: str, node: fhirpath.Node, code: str, found: Found) -> None:
+    convert = _compiler().converter(kind, node.type)
+    if convert is not None:
+        convert(node.value, (code,), found)
+
+
+def _part(component: Component, node: fhirpath.Node, resource: dict[str, Any]) -> list[Any]:
+    """The values of one part of a composite in the element `node`."""
+    found = Found(resource)
+    for inner in _nodes(component.expression, node.value, node.type, resource):
+        _convert(component.type, inner, "", found)
+    return [*found.tokens, *found.references, *found.uris, *found.numbers]
 
 
 @functools.cache
@@ -221,6 +248,9 @@ async def _take(connection: Connection, id_: str, resource: dict[str, Any]) -> N
         if any(p.url == url for p in definitions().search_parameters(base).values()):
             continue  # R4's own, sent as a resource
         problem = _problem(base, resource)
+        components: list[dict[str, str]] = []
+        if not problem and resource["type"] == "composite":
+            components, problem = await _components(connection, resource)
         if not problem:
             cursor = await connection.execute(
                 "select from search_parameter where base = %s and code = %s and state in ('waiting', 'indexing', 'ready')",
@@ -233,13 +263,50 @@ async def _take(connection: Connection, id_: str, resource: dict[str, Any]) -> N
             )
         targets = [name for name in resource.get("target", ()) if definitions().is_resource(name)]
         await connection.execute(
-            "insert into search_parameter (number, resource, base, code, kind, url, expression, targets, state, problem)"
-            " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            "insert into search_parameter (number, resource, base, code, kind, url, expression, targets, state, problem,"
+            " components) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (
                 _FIRST_NUMBER + secrets.randbelow(1 << 30), id_, base, resource["code"], resource["type"], url,
                 resource.get("expression", ""), targets, "refused" if problem else "waiting", problem,
+                Jsonb(components),
             ),
         )  # fmt: skip
+
+
+async def _components(connection: Connection, resource: dict[str, Any]) -> tuple[list[dict[str, str]], str]:
+    """The parts of a composite, and why it cannot be used; '' when it can."""
+    parts: list[dict[str, str]] = []
+    for one in resource.get("component", ()):
+        url = one["definition"].partition("|")[0]
+        cursor = await connection.execute(
+            "select code, kind from search_parameter where url = %s and state in ('waiting', 'indexing', 'ready')",
+            (url,),
+        )
+        code, kind = await cursor.fetchone() or _of_r4().get(url, ("", ""))
+        if not kind:
+            return [], "the definition of a component is a parameter of R4 or one that is stored here and active"
+        if problem := _unreadable(one["expression"]):
+            return [], f"the expression of component {code}: {problem}"
+        parts.append({"code": code, "type": kind, "expression": one["expression"]})
+    kinds = [part["type"] for part in parts]
+    if len(kinds) < 2 or not set(kinds[:-1]) <= EQUAL or kinds[-1] not in EQUAL | {"number", "quantity"}:
+        return [], "a composite has two components or more: tokens, references and uris, the last one may be an amount"
+    return parts, ""
+
+
+@functools.cache
+def _of_r4() -> dict[str, tuple[str, str]]:
+    """Code and type of R4's parameters by their url."""
+    known = definitions()
+    return {p.url: (p.code, p.type) for name in known.types for p in known.search_parameters(name).values()}
+
+
+def _unreadable(expression: str) -> str:
+    try:
+        fhirpath.compile(expression, published=True)
+    except HealthBrainError as error:
+        return error.message[:500]
+    return ""
 
 
 def _bases(resource: dict[str, Any]) -> list[str]:
@@ -259,8 +326,5 @@ def _problem(base: str, resource: dict[str, Any]) -> str:
         return f"{base}.{resource['code']} is a parameter of R4"
     if not resource.get("expression"):
         return "there is no expression"
-    try:
-        fhirpath.compile(resource["expression"], published=True)
-    except HealthBrainError as error:
-        return f"the expression: {error.message}"[:500]
-    return ""
+    problem = _unreadable(resource["expression"])
+    return f"the expression: {problem}" if problem else ""

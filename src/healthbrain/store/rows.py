@@ -61,9 +61,9 @@ def add_rows(rows: Rows, index: TypeIndex, values: IndexValues) -> None:
     for composite in values.composites:
         _add_composite(rows, index, composite)
     for position in values.positions:  # a row of two coordinates: the index is on `high`, the latitude
-        number = index.numbers[position.param]
-        rows.tokens.add(keys.present(number))
-        rows.numbers.append((number, position.longitude, position.latitude, 0, 0, 0))
+        param = index.numbers[position.param]
+        rows.tokens.add(keys.present(param))
+        rows.numbers.append((param, position.longitude, position.latitude, 0, 0, 0))
     for name in values.contained:
         rows.tokens.add(keys.form(COMPARTMENT, CONTAINED, name))
 

@@ -98,6 +98,9 @@ CONJUNCTIONS: dict[tuple[str, str], tuple[str, str]] = {
     ("Observation", "code-value-string"): ("code", "value-string"),
 }
 
+# The types of parameters that are found by equality alone.
+EQUAL = frozenset({"token", "reference", "uri"})
+
 # Held by columns of the resource row itself.
 OWN_COLUMNS = frozenset({"_id", "_lastUpdated"})
 
