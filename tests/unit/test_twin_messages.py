@@ -60,7 +60,7 @@ def test_messages_come_in_order_of_time_and_none_from_the_future(messages: list[
 
 def test_volume_is_that_of_a_real_platform(district: District, messages: list[Outgoing]) -> None:
     per_resident = sum(m.resources for m in messages if not m.fault) / len(district.people())
-    assert 25 <= per_resident <= 48
+    assert 25 <= per_resident <= 52
     assert {m.source for m in messages} == {o.code for o in district.organisations() if o.door}
 
 

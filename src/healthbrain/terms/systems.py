@@ -21,6 +21,11 @@ def local(organisation_code: str, kind: str) -> str:
     return f"urn:healthbrain:org:{organisation_code}:{kind}"
 
 
+def is_local(system: str) -> bool:
+    """Whether only one organisation gives such numbers: others may use the same for somebody else."""
+    return not system or system.startswith("urn:healthbrain:org:")
+
+
 # code systems
 ICD10 = "urn:oid:2.16.156.10011.2.3.3.11"  # ICD-10 (GB/T 14396)
 ICD9CM3 = "urn:oid:2.16.156.10011.2.3.3.12"  # procedures 手术操作
@@ -36,6 +41,8 @@ DRUG = "urn:healthbrain:cs:drug"  # own small list with Chinese generic names
 SERVICE = "urn:healthbrain:cs:service"  # what an encounter or an enrolment is for, see below
 FINDING = "urn:healthbrain:cs:finding"  # own observation codes: followup-class, next-followup
 DEPARTMENT = "urn:healthbrain:cs:department"  # 诊疗科目
+QUALIFICATION = "urn:healthbrain:cs:qualification"  # 执业资格: physician, assistant-physician, nurse
+TUMOUR_STAGE = "urn:healthbrain:cs:tumour-stage"  # TNM 分期: 0 I II III IV X
 
 ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
 OBSERVATION_CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
@@ -43,6 +50,16 @@ IDENTIFIER_TYPE = "http://terminology.hl7.org/CodeSystem/v2-0203"
 
 # extension: division code (9-digit township) of an Address
 EXT_DIVISION = "urn:healthbrain:ext:division"
+# extension of Patient: division code (6 digits) of the household registration 户籍地
+EXT_REGISTRATION = "urn:healthbrain:ext:registration"
+# extension of EpisodeOfCare: how a family-doctor contract was made, online or onsite
+EXT_CHANNEL = "urn:healthbrain:ext:channel"
+# extensions of Organization: 医院等级 (text), 电子病历应用水平 (integer), 互联互通成熟度 (text), 卫生健康云 and 数字医院 (boolean)
+EXT_HOSPITAL_LEVEL = "urn:healthbrain:ext:hospital-level"
+EXT_EMR_LEVEL = "urn:healthbrain:ext:emr-level"
+EXT_INTERCONNECTION = "urn:healthbrain:ext:interconnection"
+EXT_CLOUD = "urn:healthbrain:ext:cloud"
+EXT_DIGITAL_HOSPITAL = "urn:healthbrain:ext:digital-hospital"
 
 # codes of SERVICE (Encounter.type, EpisodeOfCare.type)
 OUTPATIENT = "outpatient"  # 门诊
@@ -55,3 +72,21 @@ VACCINATION = "vaccination"  # 预防接种
 HTN_MANAGEMENT = "htn-management"  # EpisodeOfCare: 高血压患者健康管理
 DM_MANAGEMENT = "dm-management"  # EpisodeOfCare: 2型糖尿病患者健康管理
 FAMILY_DOCTOR = "family-doctor"  # EpisodeOfCare: 家庭医生签约, careManager = the doctor
+INTERNET_OUTPATIENT = "internet-outpatient"  # 互联网诊疗
+SMI_MANAGEMENT = "smi-management"  # EpisodeOfCare: 严重精神障碍患者管理
+SMI_FOLLOWUP = "smi-followup"
+TB_MANAGEMENT = "tb-management"  # EpisodeOfCare: 肺结核患者健康管理
+TB_FOLLOWUP = "tb-followup"
+MATERNAL_MANAGEMENT = "maternal-management"  # EpisodeOfCare: 孕产妇健康管理, period.start = 建册
+ANTENATAL = "antenatal"  # 产前随访
+DELIVERY = "delivery"  # 住院分娩
+POSTPARTUM_VISIT = "postpartum-visit"  # 产后访视
+NEWBORN_VISIT = "newborn-visit"  # 新生儿家庭访视
+CHILD_CHECKUP = "child-checkup"  # 儿童健康检查
+VACCINATION_CARD = "vaccination-card"  # EpisodeOfCare: 建立预防接种证
+TCM_ELDERLY = "tcm-elderly"  # 老年人中医药健康管理
+TCM_CHILD = "tcm-child"  # 儿童中医药健康管理
+WOMEN_SCREENING = "women-screening"  # 妇科病、乳腺病筛查
+BLOOD_DONATION = "blood-donation"  # Procedure: 无偿献血
+REFERRAL_UP = "referral-up"  # ServiceRequest: 上转
+REFERRAL_DOWN = "referral-down"  # ServiceRequest: 下转

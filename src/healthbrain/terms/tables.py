@@ -36,6 +36,8 @@ TABLE_OF = MappingProxyType(
         systems.SERVICE: "service",
         systems.FINDING: "finding",
         systems.DEPARTMENT: "department",
+        systems.QUALIFICATION: "qualification",
+        systems.TUMOUR_STAGE: "tumour_stage",
     }
 )
 

@@ -13,7 +13,7 @@ from json.encoder import encode_basestring
 
 from healthbrain.terms import systems, tables
 from healthbrain.twin import labs
-from healthbrain.twin.events import Allergy, Enrolment, Exam, FollowUp, Known, Result, Shot, Visit
+from healthbrain.twin.events import Allergy, Care, Enrolment, Exam, FollowUp, Known, Note, Referral, Result, Shot, Visit
 from healthbrain.twin.faces import Face
 from healthbrain.twin.institutions import Staff
 
@@ -57,8 +57,9 @@ def concept(system: str, code: str) -> str:
 
 
 def patient(
-    face: Face, *, doctor: Staff | None = None, household: int | None = None, died: datetime | None = None
-) -> Entry:
+    face: Face, *, doctor: Staff | None = None, household: int | None = None, died: datetime | None = None,
+    registration: str = "",
+) -> Entry:  # fmt: skip
     """A resident as an institution knows them."""
     org = face.institution
     identifiers = [_identifier("MR", systems.local(org.code, "mrn"), face.mrn)]
@@ -77,8 +78,11 @@ def patient(
     marital = f',"maritalStatus":{concept(systems.MARITAL, face.marital)}' if face.marital else ""
     end = f',"deceasedDateTime":"{moment(died)}"' if died else ""
     care = f',"generalPractitioner":[{{"reference":"Practitioner/{doctor.fhir_id}"}}]' if doctor else ""
+    here = (
+        f'"extension":[{{"url":"{systems.EXT_REGISTRATION}","valueString":"{registration}"}}],' if registration else ""
+    )
     body = (
-        f'{{"resourceType":"Patient","id":"{face.fhir_id}","identifier":[{",".join(identifiers)}],"active":true,'
+        f'{{"resourceType":"Patient","id":"{face.fhir_id}",{here}"identifier":[{",".join(identifiers)}],"active":true,'
         f'"name":[{{"text":{_text(face.name)}{family},"given":[{_text(face.given)}]}}]{telecom},'
         f'"gender":"{"male" if face.sex == "M" else "female"}","birthDate":"{face.born}"{end},"address":[{_address(face)}]'
         f'{marital}{care},"managingOrganization":{{"reference":"Organization/{org.fhir_id}"}}}}'
@@ -183,16 +187,17 @@ class Writer:
             case Allergy():
                 return self._allergy(event)
             case Known():
-                return [
-                    self._condition(
-                        event.diagnosis, f"{self.face.fhir_id}-k{event.number}", event.at, since=str(event.since)
-                    )
-                ]
+                ident = self._id("k", event.number)
+                return [self._condition(event.diagnosis, ident, event.at, since=str(event.since), stage=event.stage)]
+            case Care():
+                return self._care(event)
+            case Referral():
+                return self._referral(event)
         raise TypeError(type(event).__name__)
 
     def _visit(self, visit: Visit) -> list[Entry]:
         ident = self._id("e", visit.number)
-        kind = {"outpatient": "AMB", "emergency": "EMER", "inpatient": "IMP"}[visit.kind]
+        kind = _KINDS[visit.kind]
         made = [
             self._encounter(
                 ident, kind, visit.kind, visit.at, visit.doctor, until=visit.until, diagnosis=visit.diagnoses[0]
@@ -242,7 +247,52 @@ class Writer:
         made += self._results(exam.vitals, self._id("v", exam.number), exam.at, ident)
         for order, (panel, results) in enumerate(exam.panels):
             made += self._report(panel, results, f"{self._id('r', exam.number)}.{order}", exam.at, ident)
-        return made
+        return made + self._notes(exam.notes, exam.number, exam.at, ident)
+
+    def _care(self, care: Care) -> list[Entry]:
+        ident = self._id("e", care.number)
+        encounter = self._encounter(ident, care.mode, care.service, care.at, care.doctor)
+        return [encounter, *self._notes(care.notes, care.number, care.at, ident)]
+
+    def _notes(self, notes: tuple[Note, ...], number: int, at: datetime, encounter: str) -> list[Entry]:
+        return [
+            self._finding(note.code, _noted(note), f"{self._id('f', number)}.{order}", at, encounter)
+            for order, note in enumerate(notes)
+        ]
+
+    def _referral(self, event: Referral) -> list[Entry]:
+        ident = self._id("g", event.number)
+        mine, other = f"Organization/{self.org}", f"Organization/org-{event.other}"
+        doctor = f"Practitioner/{event.doctor.fhir_id}"
+        asks, does = (doctor, other) if event.direction == "up" else (other, mine)
+        body = (
+            f'{{"resourceType":"ServiceRequest","id":"{ident}","status":"completed","intent":"order","category":[{_REFERRAL}],'
+            f'"code":{concept(systems.SERVICE, f"referral-{event.direction}")},"subject":{self.subject},"authoredOn":"{moment(event.at)}",'
+            f'"requester":{{"reference":"{asks}"}},"performer":[{{"reference":"{does}"}}],'
+            f'"reasonCode":[{concept(systems.ICD10, event.diagnosis)}]}}'
+        )
+        return [("ServiceRequest", ident, body)]
+
+    def donation(self, at: datetime, order: int) -> Entry:
+        """A blood donation as the blood service reports it."""
+        ident = f"{self.face.fhir_id}-b{order}"
+        body = (
+            f'{{"resourceType":"Procedure","id":"{ident}","status":"completed","code":{concept(systems.SERVICE, systems.BLOOD_DONATION)},'
+            f'"subject":{self.subject},"performedDateTime":"{moment(at)}"}}'
+        )
+        return "Procedure", ident, body
+
+    def cause(self, died: datetime, code: str) -> Entry:
+        """The underlying cause of a death, as coded from the certificate."""
+        ident = f"{self.face.fhir_id}-cause"
+        value = _noted(Note("underlying-cause", "icd10", code))
+        return self._finding("underlying-cause", value, ident, died, "")
+
+    def case(self, code: str, found: datetime, reported: datetime, order: int) -> Entry:
+        """A case of a notifiable disease as it was reported: when found, and when the card was sent."""
+        ident = f"{self.face.fhir_id}-n{order}"
+        value = _noted(Note("infectious-report", "icd10", code))
+        return self._finding("infectious-report", f'"issued":"{moment(reported)}",{value}', ident, found, "")
 
     def _shot(self, shot: Shot) -> list[Entry]:
         ident = self._id("e", shot.number)
@@ -258,8 +308,11 @@ class Writer:
     def _enrolment(self, event: Enrolment) -> list[Entry]:
         ident = self._id("s", event.number)
         manager = f',"careManager":{{"reference":"Practitioner/{event.doctor.fhir_id}"}}'
+        channel = (
+            f'"extension":[{{"url":"{systems.EXT_CHANNEL}","valueCode":"{event.channel}"}}],' if event.channel else ""
+        )
         body = (
-            f'{{"resourceType":"EpisodeOfCare","id":"{ident}","status":"active","type":[{concept(systems.SERVICE, event.service)}],'
+            f'{{"resourceType":"EpisodeOfCare","id":"{ident}",{channel}"status":"active","type":[{concept(systems.SERVICE, event.service)}],'
             f'"patient":{self.subject},"managingOrganization":{{"reference":"Organization/{self.org}"}},"period":{{"start":"{event.since}"}}{manager}}}'
         )
         return [("EpisodeOfCare", ident, body)]
@@ -294,14 +347,17 @@ class Writer:
         )
         return "Encounter", ident, body
 
-    def _condition(self, code: str, ident: str, at: datetime, *, encounter: str = "", since: str = "") -> Entry:
+    def _condition(
+        self, code: str, ident: str, at: datetime, *, encounter: str = "", since: str = "", stage: str = ""
+    ) -> Entry:
         category = "encounter-diagnosis" if encounter else "problem-list-item"
         visit = f',"encounter":{{"reference":"Encounter/{encounter}"}}' if encounter else ""
         onset = f',"onsetDateTime":"{since}"' if since else ""
+        staged = f',"stage":[{{"summary":{concept(systems.TUMOUR_STAGE, stage)}}}]' if stage else ""
         body = (
             f'{{"resourceType":"Condition","id":"{ident}","clinicalStatus":{_ACTIVE},"verificationStatus":{_CONFIRMED},'
             f'"category":[{{"coding":[{{"system":"http://terminology.hl7.org/CodeSystem/condition-category","code":"{category}"}}]}}],'
-            f'"code":{concept(systems.ICD10, code)},"subject":{self.subject}{visit}{onset},"recordedDate":"{moment(at)}"}}'
+            f'"code":{concept(systems.ICD10, code)},"subject":{self.subject}{visit}{onset},"recordedDate":"{moment(at)}"{staged}}}'
         )
         return "Condition", ident, body
 
@@ -341,9 +397,10 @@ class Writer:
         return "Observation", ident, body
 
     def _finding(self, code: str, value: str, ident: str, at: datetime, encounter: str) -> Entry:
+        visit = f'"encounter":{{"reference":"Encounter/{encounter}"}},' if encounter else ""
         body = (
             f'{{"resourceType":"Observation","id":"{ident}","status":"final","code":{concept(systems.FINDING, code)},"subject":{self.subject},'
-            f'"encounter":{{"reference":"Encounter/{encounter}"}},"effectiveDateTime":"{moment(at)}",{value}}}'
+            f'{visit}"effectiveDateTime":"{moment(at)}",{value}}}'
         )
         return "Observation", ident, body
 
@@ -405,6 +462,18 @@ def _dosage(code: str) -> str:
     return f'"dosageInstruction":[{{"text":{_text(drug.dose)},"route":{{"text":{_text(drug.route)}}}}}]'
 
 
+_UNITS = {"weeks": ("wk", "周"), "percent": ("%", "%"), "points": ("{score}", "分"), "births": ("{birth}", "例")}
+_CODED = {"finding": systems.FINDING, "icd10": systems.ICD10}
+
+
+def _noted(note: Note) -> str:
+    """The value of a note as an Observation has it."""
+    if note.kind in _CODED:
+        return f'"valueCodeableConcept":{concept(_CODED[note.kind], note.value)}'
+    unit, shown = _UNITS[note.kind]
+    return f'"valueQuantity":{{"value":{note.value},"unit":"{shown}","system":"{systems.UCUM}","code":"{unit}"}}'
+
+
 def _status(system: str, code: str) -> str:
     return f'{{"coding":[{{"system":"http://terminology.hl7.org/CodeSystem/{system}","code":"{code}"}}]}}'
 
@@ -413,6 +482,10 @@ _ACTIVE = _status("condition-clinical", "active")
 _CONFIRMED = _status("condition-ver-status", "confirmed")
 _ACTIVE_ALLERGY = _status("allergyintolerance-clinical", "active")
 _CONFIRMED_ALLERGY = _status("allergyintolerance-verification", "confirmed")
+_REFERRAL = (
+    '{"coding":[{"system":"http://snomed.info/sct","code":"3457005","display":"Patient referral"}],"text":"转诊"}'
+)
+_KINDS = {"outpatient": "AMB", "emergency": "EMER", "inpatient": "IMP", "internet-outpatient": "VR"}
 _CLASSES = {
     code: f'{{"system":"{systems.ACT_CODE}","code":"{code}","display":"{name}"}}'
     for code, name in (

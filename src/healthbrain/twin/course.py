@@ -13,9 +13,10 @@ from random import Random
 
 from healthbrain.terms import tables
 from healthbrain.twin import chronic, institutions, labs, places
-from healthbrain.twin.chance import Weighted, pick, stream, whole
-from healthbrain.twin.events import Allergy, Enrolment, Event, Exam, FollowUp, Known, Result, Shot, Visit
+from healthbrain.twin.chance import Weighted, number, pick, stream, whole
+from healthbrain.twin.events import Allergy, Enrolment, Event, Exam, FollowUp, Known, Note, Result, Shot, Visit
 from healthbrain.twin.people import Resident
+from healthbrain.twin.programmes import Programmes
 from healthbrain.twin.season import Calendar
 
 _GROUPS = ((5, "a0"), (15, "a5"), (45, "a15"), (65, "a45"), (200, "a65"))
@@ -141,6 +142,9 @@ class Life:
         self._allergy()
         if who.cast == "elder":
             self._show()
+        doctor = self._family_doctor()
+        programmes = Programmes(self.seed, who, calendar, self.first, self.last, self.centre, doctor, self.events)
+        self.events = [*self.events, *programmes.made()]
         self.events.sort(key=lambda e: (e.at, e.number))
         return self.events
 
@@ -162,7 +166,10 @@ class Life:
             since = self._day()
         since = max(since, self.who.born + timedelta(days=35))
         at = self.calendar.on(self.rng, since)
-        self._add(Enrolment(self._number(), self.centre, at, self._family_doctor(), "family-doctor", since))
+        channel = (
+            "online" if number(self.seed, "channel", self.who.key) % 1000 < (180 if age >= 60 else 420) else "onsite"
+        )
+        self._add(Enrolment(self._number(), self.centre, at, self._family_doctor(), "family-doctor", since, channel))
 
     def _family_doctor(self) -> institutions.Staff:
         team = institutions.family_doctors(self.seed, self.centre)
@@ -257,6 +264,7 @@ class Life:
                 self._family_doctor(),
                 (*self._pressure(age), *self._body(age)),
                 tuple(panels),
+                (Note("self-care", "points", str(_dependency(self.seed, self.who, age))),) if age >= 65 else (),
             )
         )
 
@@ -449,6 +457,15 @@ _FOR_CHILDREN = {
     "J01DC02": "J01DD08",
     "A02BC01": "A07BC05",
 }
+
+
+def _dependency(seed: int, who: Resident, age: int) -> int:
+    """Points of the self-care scale of the elderly exam: 0 to 3 is able, 19 and more is unable."""
+    draw = number(seed, "self-care", who.key) % 1000 / 1000
+    limited = 0.02 * 1.16 ** (age - 65)
+    if draw >= limited:
+        return int(draw * 40) % 4
+    return 19 if draw < limited * 0.2 else 9 if draw < limited * 0.5 else 4
 
 
 def _times(rng: Random, mean: float) -> int:

@@ -18,7 +18,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from healthbrain.twin import bundles, directory, institutions, pipes
+from healthbrain.twin import bundles, directory, institutions, pipes, registry
 from healthbrain.twin.chance import stream, whole
 from healthbrain.twin.course import Life
 from healthbrain.twin.events import Event, FollowUp, Visit
@@ -30,6 +30,7 @@ from healthbrain.twin.people import Register, Resident
 from healthbrain.twin.season import Calendar
 
 RUN = 200_000  # messages sorted in memory at a time
+DIVISION = "310118"
 LOAD = 40  # residents in one bundle of a first load
 _WITHOUT_ENCOUNTER = re.compile(r',"encounter":\{"reference":"Encounter/[^"]*"\}')
 
@@ -137,6 +138,8 @@ class District:
     def _of(self, who: Resident, loads: _Loads) -> Iterator[Outgoing]:
         yield from self._registered(who, loads)
         events = self._events(who)
+        known = self._face(who, institutions.by_code()["QP00"])
+        yield from registry.messages(self.seed, who, known, events, self.calendar)
         by_place: dict[str, list[Event]] = {}
         for event in events:
             by_place.setdefault(event.place, []).append(event)
@@ -195,7 +198,7 @@ class District:
         """The population register: the resident, the parents of a child, a death."""
         register = institutions.by_code()["QP00"]
         known = self._face(who, register)
-        entries = [bundles.patient(known, household=who.household)]
+        entries = [bundles.patient(known, household=who.household, registration=registration(who))]
         for key, role in ((who.mother, "MTH"), (who.father, "FTH")):
             parent = self._by_key.get(key) if key is not None and who.age(self.end) < 18 else None
             if parent:
@@ -207,7 +210,7 @@ class District:
             grown = self._grown(who, register)
             if grown != known:
                 at = datetime.combine(who.born, time(16)) + CARD_AFTER + timedelta(days=20)
-                entry = bundles.patient(grown, household=who.household)
+                entry = bundles.patient(grown, household=who.household, registration=registration(who))
                 yield Outgoing("QP00", "fhir", at, bundles.bundle([entry], at), "register", 1)
         else:
             yield from loads.add("QP00", entries)
@@ -216,10 +219,13 @@ class District:
                 datetime.combine(who.died, time(16)) + timedelta(days=9),
                 datetime.combine(since, time(17)) + timedelta(days=14),
             )
+            moment = datetime.combine(who.died, time(4))
             dead = bundles.patient(
-                self._face(who, register, who.died), household=who.household, died=datetime.combine(who.died, time(4))
-            )
-            yield Outgoing("QP00", "fhir", at, bundles.bundle([dead], at), "death", 1)
+                self._face(who, register, who.died),
+                household=who.household, died=moment, registration=registration(who),
+            )  # fmt: skip
+            cause = bundles.Writer(known).cause(moment, registry.cause_of_death(self.seed, who))
+            yield Outgoing("QP00", "fhir", at, bundles.bundle([dead, cause], at), "death", 2)
 
     def _by_fhir(
         self, who: Resident, institution: Institution, events: list[Event], loads: _Loads
@@ -318,6 +324,11 @@ def _past(writer: bundles.Writer, event: Event) -> list[bundles.Entry]:
         for kind, ident, body in writer.entries(event)
         if kind != "Encounter"
     ]
+
+
+def registration(who: Resident) -> str:
+    """Division of the household registration: this district for families rooted here."""
+    return DIVISION if who.native else who.area[:6]
 
 
 def _kind(event: Event) -> str:

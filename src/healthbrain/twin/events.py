@@ -33,7 +33,7 @@ class Event:
 class Visit(Event):
     """An outpatient or emergency visit, or a stay."""
 
-    kind: str  # outpatient | emergency | inpatient
+    kind: str  # outpatient | emergency | inpatient | internet-outpatient
     until: datetime
     diagnoses: tuple[str, ...]
     vitals: tuple[Result, ...]
@@ -55,11 +55,42 @@ class FollowUp(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """What a service writes down beside measured values: a FINDING and its value.
+
+    `kind` says what the value is: finding or icd10 (a code), weeks, percent, points or births (a number).
+    """
+
+    code: str
+    kind: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Exam(Event):
     """A yearly health examination."""
 
     vitals: tuple[Result, ...]
     panels: tuple[tuple[str, tuple[Result, ...]], ...]
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Care(Event):
+    """A service of a public health programme: a newborn's visit, an antenatal visit, a screening ..."""
+
+    service: str
+    mode: str  # AMB | HH at home | VR by telephone | IMP
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Referral(Event):
+    """A resident is sent up to a hospital, or back down to the health centre, which keeps the record of both."""
+
+    direction: str  # up | down
+    other: str  # code of the hospital
+    diagnosis: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +106,9 @@ class Shot(Event):
 class Enrolment(Event):
     """The resident joins a programme or signs with a family doctor."""
 
-    service: str  # htn-management | dm-management | family-doctor
+    service: str  # htn-management | dm-management | family-doctor ...
     since: date
+    channel: str = ""  # of a contract: online | onsite
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +128,4 @@ class Known(Event):
 
     diagnosis: str
     since: date
+    stage: str = ""  # of a tumour: 0 I II III IV X

@@ -45,6 +45,7 @@ class Resident:
     died: date | None = None
     twin: bool = False
     cast: str = ""  # part in the demonstration: elder, child
+    births: tuple[date, ...] = ()  # when a mother's children of this household were born; twins once
 
     def age(self, on: date) -> float:
         """Age in years."""
@@ -248,6 +249,9 @@ class Register:
         couple = [m for m in household.members if m.role in ("head", "spouse")]
         father = next((m.key for m in couple if m.sex == "M"), None)
         mother = next((m.key for m in couple if m.sex == "F"), None)
+        born = tuple(sorted({m.born for m in household.members if m.role == "child"}))
+        for member in couple:
+            member.births = born if member.key == mother else ()
         grand = [m for m in household.members if m.role == "parent"]
         for member in household.members:
             if member.role == "child":
