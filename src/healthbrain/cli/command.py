@@ -7,7 +7,7 @@ import sys
 import click
 
 from healthbrain import __version__
-from healthbrain.cli import applications, data, demo, lake, operate, people, sources, trust
+from healthbrain.cli import applications, data, demo, erase, lake, operate, people, sources, trust
 from healthbrain.cli.output import fail
 from healthbrain.errors import HealthBrainError
 
@@ -24,7 +24,7 @@ def cli() -> None:
 
 for verb in (
     operate.init, operate.serve, operate.status, operate.doctor, operate.migrate,
-    demo.demo, data.import_, people.token, people.user, sources.organisation, sources.source, applications.client, trust.audit, lake.lake_group,
+    demo.demo, data.import_, people.token, people.user, sources.organisation, sources.source, applications.client, trust.audit, lake.lake_group, erase.erase,
 ):  # fmt: skip
     cli.add_command(verb)
 

@@ -17,6 +17,7 @@ from healthbrain.exchange import bulkdata, notify
 from healthbrain.exchange.bulkdata import Desk
 from healthbrain.lake import Lake
 from healthbrain.measure import DeliveryDay
+from healthbrain.runtime import erasure
 from healthbrain.runtime.lakes import retention
 from healthbrain.runtime.platform import Platform
 from healthbrain.store import Position, prune
@@ -41,6 +42,12 @@ async def follow_feed(platform: Platform) -> bool:
     except Conflict:
         return False  # somebody else writes it now (a rebuild)
     return not progress.caught_up
+
+
+async def finish_erasures(platform: Platform) -> bool:
+    """Take what was erased out of the lake too."""
+    await erasure.finish(platform)
+    return False
 
 
 async def compact_lake(platform: Platform) -> bool:

@@ -20,6 +20,7 @@ from healthbrain.runtime.jobs import (
     compact_lake,
     export,
     find_events,
+    finish_erasures,
     follow_feed,
     index_parameters,
     index_texts,
@@ -48,6 +49,7 @@ class Job:
 
 JOBS = (
     Job("lake", timedelta(seconds=2), follow_feed),
+    Job("erasures", timedelta(seconds=5), finish_erasures),
     Job("lake compaction", timedelta(minutes=1), compact_lake),
     Job("search parameters", timedelta(seconds=2), index_parameters),
     Job("texts", timedelta(seconds=2), index_texts),

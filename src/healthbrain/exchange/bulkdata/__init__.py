@@ -6,7 +6,7 @@ A request only adds a row to the job table (`add`); the background worker does t
 
 from healthbrain.exchange.bulkdata.export import Desk, work_export
 from healthbrain.exchange.bulkdata.files import folder_of, open_file, sweep
-from healthbrain.exchange.bulkdata.jobs import Job, add, cancel, feed_position, find, new_id
+from healthbrain.exchange.bulkdata.jobs import Job, add, cancel, expire, feed_position, find, new_id
 from healthbrain.exchange.bulkdata.loading import UPLOAD, work_import, write_scope
 from healthbrain.exchange.bulkdata.wishes import Wish, read_wish
 
@@ -17,6 +17,7 @@ __all__ = [
     "Wish",
     "add",
     "cancel",
+    "expire",
     "feed_position",
     "find",
     "folder_of",

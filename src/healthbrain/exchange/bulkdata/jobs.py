@@ -47,6 +47,9 @@ _CANCEL = "update bulk_job set state = 'cancelled', ended_at = %s where id = %s 
 _EARLIER = """
 select snapshot, epoch from bulk_job
 where kind = 'export' and organisation = %s and transaction_at = %s and snapshot is not null limit 1"""
+_EXPIRE = """
+update bulk_job set state = 'cancelled', ended_at = coalesce(ended_at, %s), result = null
+where kind = 'export' and state <> 'cancelled' or kind = 'import' and state in ('done', 'failed')"""
 _FORGET = "delete from bulk_job where ended_at < %s"
 _KNOWN = "select id, state <> 'cancelled' and (ended_at is null or ended_at > %s) from bulk_job"
 _OLDEST = """
@@ -211,6 +214,11 @@ async def feed_position(connection: Connection) -> Position | None:
 async def forget(connection: Connection, at: datetime) -> None:
     """Drop the rows of jobs that ended long ago."""
     await connection.execute(_FORGET, (at - REMEMBERED,))
+
+
+async def expire(connection: Connection, at: datetime) -> None:
+    """The files of every job go with the next sweep, because somebody in them was erased; who wants them asks anew."""
+    await connection.execute(_EXPIRE, (at,))
 
 
 async def with_files(connection: Connection, at: datetime) -> dict[str, bool]:
