@@ -138,3 +138,47 @@ async def test_a_named_query_is_refused_with_what_to_do(dsn):
     async with opened(dsn, size=1) as pool, pool.connection() as connection:
         with pytest.raises(Unsupported, match="_filter"):
             await found(connection, "Patient", ("_query", "everybody"))
+
+
+# -- functional lists
+
+
+def stated(type_: str, id_: str, clinical: str, verification: str = "confirmed", **more: Any) -> dict[str, Any]:
+    def concept(code: str) -> dict[str, Any]:
+        return {"coding": [{"code": code}]}
+
+    return {"resourceType": type_, "id": id_, "clinicalStatus": concept(clinical),
+            "verificationStatus": concept(verification), **more}  # fmt: skip
+
+
+def prescribed(type_: str, id_: str, status: str, **more: Any) -> dict[str, Any]:
+    return {"resourceType": type_, "id": id_, "status": status, "subject": {"reference": "Patient/p"}, **more}
+
+
+async def test_lists_of_what_is_current_are_computed(dsn):
+    made = [
+        stated("Condition", "c1", "active"), stated("Condition", "c2", "relapse"), stated("Condition", "c3", "resolved"),
+        stated("Condition", "c4", "active", "refuted"),
+        stated("AllergyIntolerance", "a1", "active", category=["medication"]),
+        stated("AllergyIntolerance", "a2", "active", category=["food"]), stated("AllergyIntolerance", "a3", "inactive"),
+        stated("AllergyIntolerance", "a4", "active", "entered-in-error", category=["medication"]),
+        prescribed("MedicationRequest", "m1", "active", intent="order"),
+        prescribed("MedicationRequest", "m2", "active", intent="plan"),
+        prescribed("MedicationRequest", "m3", "stopped", intent="order"),
+        prescribed("MedicationStatement", "m4", "active"), prescribed("MedicationStatement", "m5", "completed"),
+    ]  # fmt: skip
+    async with opened(dsn, size=1) as pool, pool.connection() as connection:
+        await store.write(connection, [put(one) for one in made], context(), validated=True)
+        for type_, name, expected in (
+            ("Condition", "problems", "c1 c2"), ("AllergyIntolerance", "allergies", "a1 a2"),
+            ("AllergyIntolerance", "drug-allergies", "a1"), ("MedicationRequest", "medications", "m1"),
+            ("MedicationStatement", "medications", "m4"), ("Condition", "medications", ""),
+        ):  # fmt: skip
+            assert await found(connection, type_, ("_list", f"$current-{name}")) == expected.split(), name
+        asked = [
+            ("_list", "$current-medications,$current-drug-allergies"),
+            ("_type", "AllergyIntolerance,MedicationRequest"),
+        ]
+        page = await store.search(connection, None, asked)
+        assert sorted(one.id for one in page.matches) == ["a1", "m1"]
+        assert await found(connection, "MedicationRequest", ("_list", "$current-medications"), ("patient", "q")) == []

@@ -96,8 +96,10 @@ async def test_a_list_finds_what_it_names_as_far_as_it_may_be_read(dsn):
             await found(connection, "Patient", ("_list", "none"))
         with pytest.raises(NotFound):
             await found(connection, "Patient", ("_list", "l"), scope=Scope((2,), ()))
-        with pytest.raises(Unsupported):
-            await found(connection, "Patient", ("_list", "$current-problems"))
+        with pytest.raises(Unsupported, match="current-problems"):
+            await found(connection, "Patient", ("_list", "$current-everything"))
+        with pytest.raises(Incorrect):
+            await found(connection, "Patient", ("_list:not", "l"))
 
 
 async def test_all_types_are_searched_at_once_in_one_order_with_pages(dsn):

@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import orjson
-
 from healthbrain.access import Gate
 from healthbrain.api.answer import Answer
 from healthbrain.api.call import Call
-from healthbrain.api.lending import ask, lend
+from healthbrain.api.lending import ask
 from healthbrain.api.parameters import asked, parameters
 from healthbrain.api.platform import Platform
 from healthbrain.api.writing import Writing
@@ -22,11 +20,9 @@ from healthbrain.errors import Busy, Forbidden, Incorrect, PreconditionFailed
 from healthbrain.exchange import Interaction
 from healthbrain.fhir import dump, parse
 from healthbrain.scope import Scope
-from healthbrain.store.streaming import Extent, stream
 
 _LABELS = ("profile", "security", "tag")
 _ATTEMPTS = 5
-_SOUGHT = tuple(f'"{name}":'.encode() for name in _LABELS)
 
 Meta = dict[str, Any]
 
@@ -49,19 +45,17 @@ class Metas:
     async def of_all(self, call: Call, type_: str | None) -> Answer:
         """GET /Type/$meta and /$meta: every profile, tag and label in use, as far as the caller sees"""
         self._note(call, type_ or "", None, "$meta", "E")
+        scopes: dict[str, Scope] = {}
+        for name in [type_] if type_ else self._platform.definitions.types:
+            try:
+                scopes[name] = await self._identified(call, name, "search")
+            except Forbidden:
+                if type_:
+                    raise
+        labels = self._platform.store.labels
         found: Meta = {}
-        async with lend(self._platform.pool) as connection:
-            for name in [type_] if type_ else self._platform.definitions.types:
-                try:
-                    scope = await self._identified(call, name, "search")
-                except Forbidden:
-                    if type_:
-                        raise
-                    continue
-                async for parcel in stream(connection, Extent(type=name, scope=scope)):
-                    for body in parcel.bodies():
-                        if any(word in body for word in _SOUGHT):
-                            found = united(found, orjson.loads(body).get("meta", {}))
+        for one in await ask(self._platform.readers, lambda c: labels(c, scopes)):
+            found = united(found, one)
         return Answer(200, parameters(("return", "valueMeta", found)))
 
     async def change(self, call: Call, type_: str, id_: str, *, add: bool) -> Answer:

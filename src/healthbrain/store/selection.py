@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from healthbrain.database import Connection
-from healthbrain.errors import Incorrect, TooLarge, Unsupported
+from healthbrain.errors import Incorrect, TooLarge
 from healthbrain.store import arrays, keys, texts
 from healthbrain.store.asking import Asking
 from healthbrain.store.conditions import condition
+from healthbrain.store.currentlists import current_list
 from healthbrain.store.filtering import Node
 from healthbrain.store.filters import filter_condition
 from healthbrain.store.lookups import Canonicals, Members, Urls, canonical
-from healthbrain.store.pieces import Condition, holds_any
+from healthbrain.store.pieces import Condition, all_of, any_of, holds_any
 from healthbrain.store.pointing import reference_targets
 from healthbrain.store.question import Criterion, unescape
 from healthbrain.store.types import TypeIndex
@@ -82,14 +83,19 @@ def _condition(index: TypeIndex, criterion: Criterion, asking: Asking, row: str,
 
 
 def _list(index: TypeIndex, criterion: Criterion, asking: Asking, row: str) -> Condition:
-    """_list=42: what that List names. The lists that R4 leaves to servers ($current-problems) are not kept here."""
+    """_list=42: what that List names; _list=$current-problems: what such a list would hold now."""
+    if criterion.modifier or criterion.chain:
+        raise Incorrect(f"'{criterion.written}': _list has neither modifiers nor chains")
     named: list[bytes] = []
+    ways: list[Condition] = []
     for value in criterion.values:
         id_ = unescape(value).removeprefix("List/")
-        if id_.startswith("$") or criterion.modifier or criterion.chain:
-            raise Unsupported(f"'{criterion.written}' is the id of a stored List")
-        named += [keys.resource_key(*name) for name in asking.need(Members(id_)) if name[0] == index.name]
-    return Condition(f"{row}.key = any(%s)", (arrays.uuid(named),))
+        if not id_.startswith("$"):
+            named += [keys.resource_key(*name) for name in asking.need(Members(id_)) if name[0] == index.name]
+        elif (question := current_list(id_).get(index.name)) is not None:
+            asked = [Criterion("_list", name, how, "", tuple(values.split(","))) for name, how, values in question]
+            ways.append(all_of([condition(index, one, row, asking) for one in asked]))
+    return any_of([*ways, Condition(f"{row}.key = any(%s)", (arrays.uuid(named),))] if named or not ways else ways)
 
 
 def _filter(index: TypeIndex, criterion: Criterion, asking: Asking, row: str, depth: int) -> Condition:

@@ -8,7 +8,7 @@ from typing import Any
 
 from healthbrain.database import Connection, Pool
 from healthbrain.scope import EVERYTHING, Scope
-from healthbrain.store import bundles, reading, ready, reindexing, searching, texts, writing
+from healthbrain.store import bundles, labels, reading, ready, reindexing, searching, texts, writing
 from healthbrain.store.arrays import Array
 from healthbrain.store.parameters import Custom, listed
 from healthbrain.store.terminology import StoredTerminology, Terminology
@@ -115,6 +115,10 @@ class Store:
         return await searching.search(
             connection, type, parameters, scope=scope, strict=strict, terminology=self._terminology, within=within
         )
+
+    async def labels(self, connection: Connection, scopes: Mapping[str, Scope]) -> list[dict[str, Any]]:
+        """The profiles, tags and security labels in use in the types of `scopes`; a Meta with one of them each."""
+        return await labels.labels(connection, scopes)
 
     async def parameters(self, connection: Connection) -> list[Custom]:
         """The search parameters added at run time, with how far older resources are indexed, and those refused."""
