@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from healthbrain.fhir import validate
-from healthbrain.fhir.profile import check_invariants
+from healthbrain.fhir import definitions, parse, validate
+from healthbrain.fhir.profile import check_invariants, invariants, objections, rules
 
 UCUM = "http://unitsofmeasure.org"
 CONDITION = "http://terminology.hl7.org/CodeSystem/condition-clinical"
@@ -162,3 +165,59 @@ def test_best_practice_is_a_warning_with_its_human_text() -> None:
         "generalPractitioner": [{"reference": "#d"}],
     }
     assert check_invariants(contained) == []
+
+
+_ELEMENTS = [{"id": path, "path": path} for path in ("Patient", "Patient.name", "Patient.name.family")]
+STRUCTURE: dict[str, Any] = {
+    "resourceType": "StructureDefinition", "url": "urn:a", "name": "A", "status": "draft", "kind": "resource",
+    "abstract": False, "type": "Patient", "derivation": "constraint",
+    "baseDefinition": "http://hl7.org/fhir/StructureDefinition/Patient",
+    "snapshot": {"element": _ELEMENTS}, "differential": {"element": _ELEMENTS},
+}  # fmt: skip
+
+
+@pytest.mark.suite
+def test_the_linear_forms_say_what_the_published_rules_say(suites: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = list(_variations(STRUCTURE))
+    with tarfile.open(suites / "fhir-r4-examples.tar.gz") as archive:
+        for member in archive:
+            if member.name.endswith(".json") and member.size < 60_000:
+                resource = parse(archive.extractfile(member).read())  # type: ignore[union-attr]  # a file
+                changed += [resource, *_variations(resource)]
+    ours = [broken(one) for one in changed]
+    monkeypatch.setattr(rules, "linear_form", lambda key, expression: None)
+    published = invariants._Plans(definitions(), warnings=False)
+    monkeypatch.setattr(invariants, "_plans", lambda warnings: published)
+    theirs = [broken(one) for one in changed]
+    assert ours == theirs
+    keys = {one.partition(" ")[0] for found in ours for one in found}
+    assert {"dom-3", "ref-1", "obs-7", "sdf-8", "sdf-8a"} <= keys
+
+
+def _variations(resource: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The same with a contained resource nobody refers to, a broken local reference, a repeated code, other paths."""
+    if "contained" in resource:
+        contained = resource["contained"]
+        yield {**resource, "contained": [*contained, {"resourceType": "Basic", "id": "lonely", "code": {"text": "a"}}]}
+        yield {**resource, "contained": [{**one, "id": f"{one['id']}x"} for one in contained]}
+    if resource["resourceType"] == "Observation" and "component" in resource:
+        code = resource["component"][0]["code"]
+        yield {**resource, "code": code, "valueString": "a"}
+        yield {**resource, "code": code}
+    if resource["resourceType"] == "StructureDefinition":
+        yield {**resource, "type": "Basic"}
+        for part in ("snapshot", "differential"):
+            if part in resource:
+                elements = resource[part]["element"]
+                last = {**elements[-1], "path": "Other.path"}
+                yield {**resource, part: {"element": [*elements[:-1], last]}}
+                yield {**resource, part: {"element": elements[:1]}}
+
+
+def test_what_is_refused_is_the_structure_first_and_then_the_rules() -> None:
+    wrong = {"resourceType": "Patient", "unknown": 1, "telecom": [{"value": "1"}]}
+    assert [one.expression for one in objections(wrong)] == ["Patient.unknown"]
+    del wrong["unknown"]
+    assert [one.text.partition(":")[0] for one in objections(wrong)] == ["cpt-2"]
+    assert objections(wrong, invariants=False) == []
+    assert objections({"resourceType": "Patient"}) == []

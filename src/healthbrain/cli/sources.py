@@ -31,10 +31,15 @@ from healthbrain.exchange.values import DOORS
 )
 @click.option("--charset", default="", help="Its charset when the message does not say: UTF-8 or GB18030.")
 @click.option("--code-set", default="", help="Table of its own laboratory codes under exchange/maps/local.")
+@click.option(
+    "--invariants/--no-invariants",
+    default=None,
+    help="Whether what it sends must keep the invariants of FHIR R4 [default: as before, at first yes].",
+)
 @json_option
 def source(
     code: str | None, organisation_code: str | None, name: str | None, door: str, facility: str | None,
-    application: str, charset: str, code_set: str, as_json: bool,
+    application: str, charset: str, code_set: str, invariants: bool | None, as_json: bool,
 ) -> None:  # fmt: skip
     """List the sending systems, or register one: hb source QPH09 --organisation QPH09 --charset GB18030.
 
@@ -52,11 +57,12 @@ def source(
         owner = (await access.organisations(connection)).by_code(organisation_code)
         if owner is None:
             raise NotFound(f"no organisation has the code '{organisation_code}'; `hb organisation` registers one")
-        return await exchange.put_source(
+        made = await exchange.put_source(
             connection, code=code, name=name or owner.name, organisation=owner.key, organisation_code=owner.code,
             door=door, facility=(facility or code) if door == "hl7v2" else "", application=application,
             charset=charset, code_set=code_set, at=datetime.now(UTC),
         )  # fmt: skip
+        return made if invariants is None else await exchange.ask_invariants(connection, made.key, invariants)
 
     made = with_connection(work)
     show(asdict(made), as_json=as_json, text=_line(made))
@@ -110,5 +116,5 @@ def organisation(
 
 def _line(one: Source) -> str:
     where = f"MSH-4 {one.facility}" if one.door == "hl7v2" else one.door
-    marks = [one.charset, one.code_set, "" if one.verified else "unverified"]
+    marks = [one.charset, one.code_set, "" if one.verified else "unverified", "" if one.invariants else "no invariants"]
     return f"{one.code:<26} {where:<20} {one.name}  {' '.join(mark for mark in marks if mark)}".rstrip()

@@ -29,6 +29,7 @@ from healthbrain.exchange.listing import (
 from healthbrain.exchange.receiving import Ledger, receive
 from healthbrain.exchange.replaying import attempts, replay, replay_all
 from healthbrain.exchange.sources import (
+    ask_invariants,
     block_source,
     put_source,
     source,
@@ -57,6 +58,7 @@ __all__ = [
     "Terms",
     "Upload",
     "arrivals",
+    "ask_invariants",
     "attempts",
     "begins",
     "block_source",

@@ -117,7 +117,9 @@ async def receive_ndjson(
     if standing.state != "held":
         return standing
     digest = hashlib.sha256()
-    context = to_the_millisecond(WriteContext(source.organisation, at, standing.delivery, author or source.code))
+    context = to_the_millisecond(
+        WriteContext(source.organisation, at, standing.delivery, author or source.code, invariants=source.invariants)
+    )
     async with aclosing(_prepared(ledger, lines, context, standing.lines, digest, helpers)) as walk:
         async for chunk, prepared in walk:
             standing = await _take_in(ledger, standing, context, chunk, prepared)
@@ -351,7 +353,9 @@ _AFTER = """
 update delivery set attempt = attempt + 1, refused = %s, written = written + %s, settled_at = %s, issues = %s, reason = %s,
     state = case when %s = 0 then 'accepted' when %s < entries then 'partly' else 'refused' end
 where id = %s returning state"""
-_SOURCE = "select d.source, s.organisation, s.code from delivery d join source s on s.key = d.source where d.id = %s"
+_SOURCE = (
+    "select d.source, s.organisation, s.invariants from delivery d join source s on s.key = d.source where d.id = %s"
+)
 
 
 async def replay_lines(ledger: Ledger, delivery: int, *, by: str, at: datetime) -> Receipt:
@@ -365,8 +369,8 @@ async def replay_lines(ledger: Ledger, delivery: int, *, by: str, at: datetime) 
         for part in sorted({row[1] for row in where}):
             content = (await rows.raw(connection, delivery, part)).split(b"\n")
             wanted += [(line, content[line - first]) for line, at_part, first in where if at_part == part]
-        read = [read_line(content, number, at) for number, content in wanted]
-        context = WriteContext(source[1], at, delivery, by)
+        read = [read_line(content, number, at, invariants=source[2]) for number, content in wanted]
+        context = WriteContext(source[1], at, delivery, by, invariants=source[2])
         await connection.execute(_KEEP, (by, delivery))
         changed, refused = await _write(connection, ledger, context, read)
         still = {one.number for one in refused}

@@ -121,7 +121,9 @@ class Express:
         if not self._numbers:
             self._numbers += await self._more_numbers()
         await self._know_parameters()
-        context = WriteContext(source.organisation, at, self._numbers.pop(), arrival.author, terms.scope)
+        context = WriteContext(
+            source.organisation, at, self._numbers.pop(), arrival.author, terms.scope, invariants=source.invariants
+        )
         resource = parse(arrival.raw)
         if future_facts(resource, at):
             return None

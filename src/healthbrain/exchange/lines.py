@@ -17,7 +17,8 @@ from typing import Any
 from healthbrain.errors import HealthBrainError, Incorrect, Issue, Malformed
 from healthbrain.exchange import ledger
 from healthbrain.exchange.plausible import future_facts
-from healthbrain.fhir import definitions, parse, validate
+from healthbrain.fhir import definitions, parse
+from healthbrain.fhir.profile import objections
 from healthbrain.store import (
     Array,
     Catalog,
@@ -71,7 +72,7 @@ def prepare(
     refused: list[Line] = []
     later: list[Line] = []
     taken: set[bytes] = set()
-    for line in read_lines(chunk, first, context.at):
+    for line in read_lines(chunk, first, context.at, invariants=context.invariants):
         if line.issues:
             refused.append(line)
             continue
@@ -108,12 +109,14 @@ def joined(chunk: Sequence[bytes]) -> bytes:
     return b"\n".join(chunk) + b"\n"
 
 
-def read_lines(chunk: Sequence[bytes], first: int, at: datetime) -> list[Line]:
+def read_lines(chunk: Sequence[bytes], first: int, at: datetime, *, invariants: bool = True) -> list[Line]:
     """Read and check them; empty ones are left out."""
-    return [read_line(line, number, at) for number, line in enumerate(chunk, first) if line.strip()]
+    return [
+        read_line(line, number, at, invariants=invariants) for number, line in enumerate(chunk, first) if line.strip()
+    ]
 
 
-def read_line(line: bytes, number: int, at: datetime) -> Line:
+def read_line(line: bytes, number: int, at: datetime, *, invariants: bool = True) -> Line:
     """Read and check one line."""
     try:
         if len(line) > _LINE_LIMIT:
@@ -124,7 +127,7 @@ def read_line(line: bytes, number: int, at: datetime) -> Line:
             raise Incorrect("the line has no resourceType")
         if kind == "Bundle" and resource.get("type") in {"transaction", "batch"}:
             return Line(number, bundle=resource)  # the store checks every entry
-        found = [one for one in validate(resource) if one.severity in {"error", "fatal"}]
+        found = objections(resource, invariants=invariants)
         if found := found or future_facts(resource, at):
             return Line(number, issues=tuple(found))
         return Line(number, _as_write(kind, resource))

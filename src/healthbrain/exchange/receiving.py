@@ -138,7 +138,7 @@ class Ledger:
         taken = owner
 
         async def write(connection: Connection, delivery: int) -> Outcome:
-            context = WriteContext(taken.organisation, at, delivery, arrival.author)
+            context = WriteContext(taken.organisation, at, delivery, arrival.author, invariants=taken.invariants)
             done = await write_fhir(connection, self.store, arrival, context, self.observers)
             return Outcome(**done)
 
@@ -196,7 +196,7 @@ class Ledger:
 
     def _translated(self, made: Translation, sender: Source, at: datetime, said_at: datetime | None) -> Writer:
         async def write(connection: Connection, delivery: int) -> Outcome:
-            context = WriteContext(sender.organisation, at, delivery, sender.code)
+            context = WriteContext(sender.organisation, at, delivery, sender.code, invariants=sender.invariants)
             done = await write_translation(connection, self.store, made.made, context, self.observers)
             changed = sum(one.changed for one in done)
             return Outcome(tuple(done), None, len(made.made), changed, 0, made.issues, said_at)

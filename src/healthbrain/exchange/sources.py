@@ -25,7 +25,7 @@ from healthbrain.exchange.values import DOORS, Source
 QUARANTINE = "QUARANTINE"
 _COLUMNS = (
     "key, code, name, organisation, organisation_code, door, application, facility, charset, code_set, zone, verified,"
-    " blocked_at is not null"
+    " blocked_at is not null, invariants"
 )
 _BY_KEY = f"select {_COLUMNS} from source where key = %s"  # noqa: S608 - a constant column list
 _BY_CODE = f"select {_COLUMNS} from source where code = %s"  # noqa: S608 - a constant column list
@@ -47,6 +47,7 @@ returning {_COLUMNS}"""  # noqa: S608 - a constant column list
 _BLOCK = f"""
 update source set blocked_at = %s, blocked_by = %s, blocked_reason = %s where key = %s
 returning {_COLUMNS}"""  # noqa: S608 - a constant column list
+_INVARIANTS = f"update source set invariants = %s where key = %s returning {_COLUMNS}"  # noqa: S608 - a constant column list
 _LONGEST_REASON = 500
 
 
@@ -133,6 +134,11 @@ async def block_source(connection: Connection, key: int, *, by: str, reason: str
 async def unblock_source(connection: Connection, key: int) -> Source:
     """Take in again what this source sends. What was refused meanwhile can be replayed."""
     return _source(await (await connection.execute(_BLOCK, (None, "", "", key))).fetchone())
+
+
+async def ask_invariants(connection: Connection, key: int, asked: bool) -> Source:
+    """Whether what this source sends must keep the invariants of R4; every source begins with that."""
+    return _source(await (await connection.execute(_INVARIANTS, (asked, key))).fetchone())
 
 
 async def source_by_code(connection: Connection, code: str) -> Source | None:

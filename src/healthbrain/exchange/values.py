@@ -34,6 +34,7 @@ class Source:
     zone: str
     verified: bool
     blocked: bool = False  # by an administrator; its messages are kept and refused
+    invariants: bool = True  # what it sends must keep the invariants of R4
 
     @property
     def sender(self) -> Sender:

@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from healthbrain.errors import Incorrect, Invalid, Issue
-from healthbrain.fhir import extract, validate
+from healthbrain.fhir import extract
+from healthbrain.fhir.profile import objections
 from healthbrain.store import keys
 from healthbrain.store.rows import Rows, index_rows
 from healthbrain.store.types import TypeIndex, type_index
@@ -86,16 +87,15 @@ def content_of(sent: Mapping[str, Any], id_: str) -> dict[str, Any]:
     return content
 
 
-def check(drafts: Sequence[Draft], validated: bool) -> None:
-    """Validate and index; raises one Invalid for all of them."""
+def check(drafts: Sequence[Draft], *, validated: bool, invariants: bool) -> None:
+    """Validate (with R4's invariants or without) and index; raises one Invalid for all of them."""
     issues: list[Issue] = []
     for draft in drafts:
         content = draft.content
         if content is None:
             continue
         if not validated:
-            found = validate(content, draft.write.type)
-            errors = [i for i in found if i.severity in {"fatal", "error"}]
+            errors = objections(content, draft.write.type, invariants=invariants)
             if errors:
                 issues += located(errors, draft.write.type, draft.place)
                 continue

@@ -72,7 +72,7 @@ async def make_ready(connection: Connection | None, write: Write, context: Write
         return None  # the ordinary way looks what parameters there are, and learns new ones
     context = to_the_millisecond(context)
     draft = draft_of(write, "")
-    check([draft], False)
+    check([draft], validated=False, invariants=context.invariants)
     if write.id is not None and connection is not None:
         rows = await _CURRENT(connection, [draft.key])
         if rows:
@@ -111,7 +111,7 @@ def _ready_all(
 ) -> list[Ready]:
     context = to_the_millisecond(context)
     drafts = [draft_of(one, place) for one, place in zip(writes, places, strict=True)]
-    check(drafts, validated)
+    check(drafts, validated=validated, invariants=context.invariants)
     for draft in drafts:
         draft.version = 1
         finish(draft, context)

@@ -36,6 +36,7 @@ class WriteContext:
 
     `reach` says how far each entry of a bundle may go, by what it does to which type; it raises when that is nowhere.
     Without it `scope` holds for all of them. The changes of a transaction always have `scope`, being one change.
+    Without `invariants` a resource need not keep R4's rules, only have its structure.
     """
 
     owner: int
@@ -44,6 +45,7 @@ class WriteContext:
     author: str = ""
     scope: Scope = EVERYTHING
     reach: Callable[[Action, str], Scope] | None = None
+    invariants: bool = True
 
 
 @dataclass(frozen=True, slots=True)

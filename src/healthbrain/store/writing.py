@@ -44,7 +44,8 @@ async def write(
     """Write them all, in order. Raises Invalid with every issue found, or the first other error."""
     context = to_the_millisecond(context)
     drafts = [draft_of(w, places[i] if places else "") for i, w in enumerate(writes)]
-    check([d for d in drafts if d.write.kind in {"create", "update"}], validated)
+    wanted = [d for d in drafts if d.write.kind in {"create", "update"}]
+    check(wanted, validated=validated, invariants=context.invariants)
     arrays.teach(connection)
     results: dict[int, Written] = {}
     try:
@@ -64,7 +65,9 @@ async def write(
 def to_the_millisecond(context: WriteContext) -> WriteContext:
     """The context with the time as precise as lastUpdated shows it."""
     at = context.at.replace(microsecond=context.at.microsecond // 1000 * 1000)
-    return WriteContext(context.owner, at, context.delivery, context.author, context.scope)
+    return WriteContext(
+        context.owner, at, context.delivery, context.author, context.scope, invariants=context.invariants
+    )
 
 
 async def _write_wave(
@@ -80,7 +83,8 @@ async def _write_wave(
                 results[id(draft)] = same
             else:
                 changing.append(draft)
-        check([d for d in changing if d.rows is None and d.content is not None], validated)
+        unread = [d for d in changing if d.rows is None and d.content is not None]
+        check(unread, validated=validated, invariants=context.invariants)
         pending = await _store(connection, changing, context)
         for draft in changing:
             if draft.rid:

@@ -18,8 +18,9 @@ from healthbrain.fhir.definitions import Definitions, Element, Invariant, defini
 from healthbrain.fhir.fhirpath import Node
 from healthbrain.fhir.findings import SINGLE, Enough, Place
 from healthbrain.fhir.primitives import is_primitive
+from healthbrain.fhir.profile.ground import Functions, Scope
 from healthbrain.fhir.profile.report import Report
-from healthbrain.fhir.profile.rules import STRUCTURAL, Functions, Rule, Scope, rule
+from healthbrain.fhir.profile.rules import STRUCTURAL, Rule, rule
 from healthbrain.fhir.profile.triggers import triggers
 
 _NONE: Functions = {}

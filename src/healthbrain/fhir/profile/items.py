@@ -17,7 +17,7 @@ from healthbrain.fhir.definitions import Element, definitions
 from healthbrain.fhir.fhirpath import Node
 from healthbrain.fhir.findings import SINGLE, Place
 from healthbrain.fhir.primitives import is_primitive
-from healthbrain.fhir.profile.rules import Functions, Scope
+from healthbrain.fhir.profile.ground import Functions, Scope
 
 Resolve = Callable[[str], dict[str, Any] | None]
 

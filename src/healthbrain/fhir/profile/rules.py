@@ -5,31 +5,19 @@ A rule is broken only when it is false (docs/spec-readings.md#fhirpath-published
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cache
-from typing import Any, Literal
+from typing import Literal
 
 from healthbrain.fhir.definitions import Invariant
 from healthbrain.fhir.fhirpath import Expression, Node, Unanswerable, Unreadable, compile
 from healthbrain.fhir.findings import Place
+from healthbrain.fhir.profile.ground import Scope
+from healthbrain.fhir.profile.linear import Check, linear_form
 from healthbrain.fhir.profile.report import Report
 
 # what the structural validation decides: content or children, value or extensions, the XHTML of narratives
 STRUCTURAL = frozenset(["ele-1", "ext-1", "txt-1", "txt-2"])
-
-Functions = Mapping[str, Callable[..., Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """The resource an element is in, its container (itself unless contained), functions rules may use, and the time."""
-
-    resource: Any
-    root: Any
-    functions: Functions
-    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +28,14 @@ class Rule:
     severity: Literal["error", "warning"]
     expression: Expression | None
     text: str
+    linear: Check | None = None
 
     def check(self, element: Node, place: Place, scope: Scope, report: Report) -> None:
         """Note it when the element breaks the rule."""
+        if self.linear is not None and isinstance(element.value, dict):
+            if not self.linear(element.value, scope):
+                report.add(self.severity, "invariant", place, self.text)
+            return
         if self.expression is None:
             report.unchecked(self.text, place, f"{self.text}: the rule is no readable FHIRPath and was not checked")
             return
@@ -70,6 +63,7 @@ def rule_of(key: str, severity: str, expression: str, human: str, origin: str = 
         "warning" if severity == "warning" else "error",
         _expression(expression),
         f"{text} (profile {origin})" if origin else text,
+        linear_form(key, expression),
     )
 
 
