@@ -103,7 +103,7 @@ def test_every_death_has_a_coded_cause_and_every_team_a_doctor(sent: dict[str, l
     causes = {
         one["subject"]["reference"]: one["valueCodeableConcept"]["coding"][0]["code"]
         for one in sent["Observation"]
-        if one["code"]["coding"][0]["code"] == "underlying-cause"
+        if one["code"]["coding"][0]["code"] == "69453-9"
     }
     dead = {f"Patient/{one['id']}" for one in sent["Patient"] if "deceasedDateTime" in one and "QP00" in one["id"]}
     assert dead

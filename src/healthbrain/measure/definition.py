@@ -186,10 +186,26 @@ class Computation:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is entered from an outside source: a value, or a numerator with its denominator."""
+    """What is entered from an outside source: a value, or a numerator with its denominator.
+
+    `supplier` says who gives it and how often. A value (for a fraction: the quotient in the measure's unit) outside
+    `low` and `high` is a slip of the pen and not taken; with `whole` it has no decimals.
+    """
 
     parts: Literal["value", "fraction"] = "value"
     levels: tuple[Level, ...] = ("district",)
+    supplier: Words = field(default_factory=dict)
+    low: float | None = None
+    high: float | None = None
+    whole: bool = False
+
+    def allows(self, value: float) -> bool:
+        """Whether a value can be right."""
+        return (
+            (self.low is None or value >= self.low)
+            and (self.high is None or value <= self.high)
+            and (not self.whole or value == int(value))
+        )
 
 
 @dataclass(frozen=True, slots=True)

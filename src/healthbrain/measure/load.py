@@ -244,9 +244,16 @@ def _computation(raw: Mapping[str, Any], where: str) -> Computation:
 
 
 def _entry(raw: Mapping[str, Any], where: str) -> Entry:
-    known(raw, {"parts", "levels"}, f"{where}: entry")
+    known(raw, {"parts", "levels", "supplier", "low", "high", "whole"}, f"{where}: entry")
     levels = tuple(one_of(one, _LEVELS, where) for one in raw.get("levels", ("district",)))
-    return Entry(one_of(raw.get("parts", "value"), ("value", "fraction"), where), levels)
+    return Entry(
+        parts=one_of(raw.get("parts", "value"), ("value", "fraction"), where),
+        levels=levels,
+        supplier=words(raw.get("supplier", {})),
+        low=float(raw["low"]) if "low" in raw else None,
+        high=float(raw["high"]) if "high" in raw else None,
+        whole=raw.get("whole", "false") == "true",
+    )
 
 
 def _constant(value: Any) -> Constant:

@@ -285,8 +285,11 @@ class Writer:
     def cause(self, died: datetime, code: str) -> Entry:
         """The underlying cause of a death, as coded from the certificate."""
         ident = f"{self.face.fhir_id}-cause"
-        value = _noted(Note("underlying-cause", "icd10", code))
-        return self._finding("underlying-cause", value, ident, died, "")
+        body = (
+            f'{{"resourceType":"Observation","id":"{ident}","status":"final","code":{_CAUSE},"subject":{self.subject},'
+            f'"effectiveDateTime":"{moment(died)}",{_noted(Note("", "icd10", code))}}}'
+        )
+        return "Observation", ident, body
 
     def case(self, code: str, found: datetime, reported: datetime, order: int) -> Entry:
         """A case of a notifiable disease as it was reported: when found, and when the card was sent."""
@@ -482,6 +485,7 @@ _ACTIVE = _status("condition-clinical", "active")
 _CONFIRMED = _status("condition-ver-status", "confirmed")
 _ACTIVE_ALLERGY = _status("allergyintolerance-clinical", "active")
 _CONFIRMED_ALLERGY = _status("allergyintolerance-verification", "confirmed")
+_CAUSE = f'{{"coding":[{{"system":"{systems.LOINC}","code":"69453-9","display":"Cause of death"}}],"text":"根本死因"}}'
 _REFERRAL = (
     '{"coding":[{"system":"http://snomed.info/sct","code":"3457005","display":"Patient referral"}],"text":"转诊"}'
 )
