@@ -46,7 +46,7 @@ async def test_a_batch_does_what_is_permitted_and_answers_403_for_the_rest(hb: W
         ask("GET", "Nothing/1"),
     ]
     answer = await hb.ask("POST", "", "doctor", json=bundle("batch", *entries), headers=headers)
-    assert statuses(answer) == ["201", "403", "200", "200", "404", "400"]
+    assert statuses(answer) == ["201", "403", "200", "200", "404", "404"]
     refusal = answer.json()["entry"][1]["response"]["outcome"]
     assert refusal["issue"][0]["code"] == "forbidden"
     (event,) = await hb.events("mixed-1")
@@ -111,3 +111,121 @@ async def test_prefer_decides_what_each_entry_answers(
         if resource:
             assert entry["response"]["location"].startswith(f"Observation/{entry['resource']['id']}/")
             assert entry["resource"]["meta"]["versionId"] == entry["response"]["etag"][3:-1]
+
+
+# -- what reads
+
+
+READS = [
+    ("Patient/a-zs", "Patient"),
+    ("Patient/a-zs/_history", "Bundle history"),
+    ("Patient/a-zs/_history/1", "Patient"),
+    ("Patient/_history?_count=1", "Bundle history"),
+    ("_history?_count=1", "Bundle history"),
+    ("Patient?identifier=urn:none|1", "Bundle searchset"),
+    ("Patient/a-zs/Observation?code=14771-0", "Bundle searchset"),
+    ("Patient/a-zs/*", "Bundle searchset"),
+    ("?_type=Patient,Observation&_count=1", "Bundle searchset"),
+    ("Patient/a-zs/$everything", "Bundle searchset"),
+    ("Observation/$lastn?patient=a-zs", "Bundle searchset"),
+    ("Observation/$stats?subject=Patient/a-zs&code=14771-0&system=http://loinc.org&statistic=count", "Parameters"),
+    ("Patient/a-zs/$meta", "Parameters"),
+    ("Patient/$meta", "Parameters"),
+    ("metadata", "CapabilityStatement"),
+    ("Patient/a-zs/$graphql?query={id}", "Binary"),
+]
+
+
+async def test_a_batch_reads_whatever_can_be_read_alone(hb: World) -> None:
+    headers = {"x-request-id": "reads-1"}
+    sent = bundle("batch", *(ask("GET", url) for url, _ in READS))
+    answer = await hb.ask("POST", "", "QPZS", json=sent, headers=headers)
+    assert set(statuses(answer)) == {"200"}
+    for entry, (url, expected) in zip(answer.json()["entry"], READS, strict=True):
+        found = entry["resource"]
+        assert (
+            " ".join([found["resourceType"], *([found["type"]] if found["resourceType"] == "Bundle" else [])])
+            == expected
+        )
+        alone = (await hb.ask("GET", url, "QPZS")).json()
+        if found["resourceType"] == "Bundle":
+            assert found == alone, url
+        elif "meta" in found:
+            assert entry["response"]["lastModified"] == found["meta"]["lastUpdated"]
+            assert entry["response"]["etag"] == f'W/"{found["meta"]["versionId"]}"'
+    (event,) = await hb.events("reads-1")
+    assert len(event.patients) >= 2, "everybody who was shown is in the one event"
+
+
+async def test_an_entry_may_be_an_operation_that_is_posted(hb: World) -> None:
+    wrong = {"resourceType": "Patient", "gender": "x"}
+    label = {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": {"tag": [{"code": "seen"}]}}]}
+    sent = bundle(
+        "batch",
+        {"request": {"method": "POST", "url": "Patient/$validate"}, "resource": wrong},
+        {"request": {"method": "POST", "url": "Patient/b-zs/$meta-add"}, "resource": label},
+        put("beside", "b-zs"),
+        ask("GET", "Observation/beside"),
+    )
+    answer = await hb.ask("POST", "", "QPZS", json=sent)
+    assert statuses(answer) == ["200", "200", "201", "200"]
+    assert answer.json()["entry"][0]["resource"]["issue"][0]["expression"] == ["Patient.gender"]
+    assert (await hb.ask("GET", "Patient?_tag=seen", "QPZS")).json()["entry"][0]["resource"]["id"] == "b-zs"
+
+
+async def test_entries_are_refused_as_they_would_be_alone(hb: World) -> None:
+    urls = [
+        "$export",
+        "Patient/c-zx/$everything",
+        "Patient/$nothing",
+        "Patient?x=1",
+        "http://elsewhere/Patient/1",
+        "Patient/a-zs/Organization",
+    ]
+    entries = [ask("GET", url) for url in urls]
+    prefer = {"prefer": "respond-async"}
+    answer = await hb.ask("POST", "", "QPZS", json=bundle("batch", *entries), headers=prefer)
+    assert statuses(answer) == ["400", "404", "501", "400", "400", "400"]
+    lenient = await hb.ask(
+        "POST", "", "QPZS", json=bundle("batch", ask("GET", "Patient?x=1")), headers={"prefer": "handling=lenient"}
+    )
+    assert statuses(lenient) == ["200"]
+
+
+async def test_what_is_known_already_is_not_sent_again(hb: World) -> None:
+    known = {"request": {"method": "GET", "url": "Patient/a-zs", "ifNoneMatch": 'W/"1"'}}
+    fresh = {"request": {"method": "GET", "url": "Patient/a-zs", "ifModifiedSince": "2999-01-01T00:00:00Z"}}
+    part = ask("GET", "Patient/a-zs?_elements=birthDate")
+    answer = await hb.ask("POST", "", "QPZS", json=bundle("batch", known, fresh, part))
+    assert statuses(answer) == ["304", "304", "200"]
+    assert "name" not in answer.json()["entry"][2]["resource"]
+
+
+async def test_a_transaction_reads_what_it_wrote_with_whole_links(hb: World) -> None:
+    urls = [
+        "Observation/tx/_history", "Observation/_history?_count=1", "Patient/b-zs/Observation?_id=tx", "?_type=Patient,Observation&_id=tx",
+        "Observation?patient=b-zs&_count=1&_elements=status", "Observation/tx?_summary=true",
+    ]  # fmt: skip
+    answer = await hb.ask(
+        "POST", "", "QPZS", json=bundle("transaction", put("tx", "b-zs"), *(ask("GET", url) for url in urls))
+    )
+    assert statuses(answer) == ["201"] + ["200"] * 6
+    _, instance, history, compartment, system, search, read = answer.json()["entry"]
+    assert [one["resource"]["id"] for one in instance["resource"]["entry"]] == ["tx"]
+    assert instance["resource"]["entry"][0]["fullUrl"] == "http://testserver/fhir/Observation/tx"
+    for found in (compartment, system):
+        assert [one["resource"]["id"] for one in found["resource"]["entry"]] == ["tx"]
+    for found in (history, search):
+        following = {link["relation"]: link["url"] for link in found["resource"]["link"]}["next"]
+        assert (await hb.ask("GET", following, "QPZS")).status_code == 200
+    assert "valueQuantity" not in search["resource"]["entry"][0]["resource"]
+    assert read["resource"]["meta"]["tag"][0]["code"] == "SUBSETTED"
+
+
+@pytest.mark.parametrize(
+    "url", ["Patient/a-zs/$everything", "_history", "Patient/a-zs/*", "Patient/none/_history", "Patient/c-zx"]
+)
+async def test_a_transaction_with_a_read_that_cannot_be_done_is_refused_whole(hb: World, url: str) -> None:
+    answer = await hb.ask("POST", "", "QPZS", json=bundle("transaction", put("never", "b-zs"), ask("GET", url)))
+    assert answer.status_code in (400, 404, 501), answer.text
+    assert (await hb.ask("GET", "Observation/never", "QPZS")).status_code == 404

@@ -67,7 +67,7 @@ class Fhir:
         self._since = platform.clock()
         self._gate = Gate(lambda: lending.lend(platform.pool), identity.patients_of)
         self._reading = Reading(platform, self._gate)
-        self._writing = Writing(platform, self._gate)
+        self._writing = Writing(platform, self._gate, self._route)
         self._audits = Audits(platform, self._gate)
         self._subscriptions = Subscriptions(platform, self._gate)
         self._bulk = Bulk(platform, self._gate)

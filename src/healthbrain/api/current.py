@@ -27,15 +27,18 @@ class Change:
     scope: Scope
     witness: Witness
     reach: Reach | None = None  # of the entries of a bundle
+    elsewhere: frozenset[int] = frozenset()  # entries of a batch that are answered one by one
 
 
 _CURRENT: ContextVar[Change] = ContextVar("change")
 
 
 @contextmanager
-def changing(scope: Scope, witness: Witness, reach: Reach | None = None) -> Iterator[None]:
+def changing(
+    scope: Scope, witness: Witness, reach: Reach | None = None, elsewhere: frozenset[int] = frozenset()
+) -> Iterator[None]:
     """Inside, everything written is written by this change."""
-    token = _CURRENT.set(Change(scope, witness, reach))
+    token = _CURRENT.set(Change(scope, witness, reach, elsewhere))
     try:
         yield
     finally:
@@ -83,4 +86,4 @@ class ScopedStore(Store):
 
 def _narrowed(context: WriteContext) -> WriteContext:
     current = _CURRENT.get()
-    return replace(context, scope=current.scope, reach=current.reach)
+    return replace(context, scope=current.scope, reach=current.reach, elsewhere=current.elsewhere)

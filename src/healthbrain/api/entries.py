@@ -6,7 +6,7 @@ that is not permitted is answered with 403 while the others are done (R4 http, 3
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,9 @@ from healthbrain.access import Gate
 from healthbrain.api.answer import outcome
 from healthbrain.api.call import Call, Trace
 from healthbrain.errors import Forbidden, HealthBrainError, Incorrect
-from healthbrain.fhir import extract
+from healthbrain.fhir import extract, summary
 from healthbrain.scope import Action, Scope
-from healthbrain.store import Written, action_of, patient_key
+from healthbrain.store import Written, actions_of, patient_key, query_of
 
 READING: tuple[Action, ...] = ("read", "search")
 
@@ -56,13 +56,18 @@ async def reach_of(gate: Gate, call: Call, asked: Iterable[tuple[Action, str]]) 
     return Reach(known)
 
 
-def asked(entries: Any) -> Iterable[tuple[Action, str]]:
-    """The (action, type) of each entry, as far as it can be read; what cannot is refused later with its place."""
-    for entry in entries if isinstance(entries, list) else ():
+def asked(entries: Any, elsewhere: Collection[int] = ()) -> Iterable[tuple[Action, str]]:
+    """The (action, type) of each entry, as far as it can be read; what cannot is refused later with its place.
+
+    Entries that are answered `elsewhere` are decided there.
+    """
+    for number, entry in enumerate(entries if isinstance(entries, list) else ()):
+        if number in elsewhere:
+            continue
         request = entry.get("request") if isinstance(entry, dict) else None
         if isinstance(request, dict):
             try:
-                yield action_of(str(request.get("method")), str(request.get("url", "")))
+                yield from actions_of(str(request.get("method")), str(request.get("url", "")))
             except Incorrect:
                 continue
 
@@ -79,6 +84,29 @@ def patients_in(response: Mapping[str, Any]) -> set[int]:
         elif resource["resourceType"] != "OperationOutcome":
             found.update(patient_key(id_) for id_ in extract(resource).patients)
     return found
+
+
+def located(response: Mapping[str, Any], sent: Sequence[Any], base: str) -> None:
+    """Make whole what a transaction read: links and addresses in bundles, and only the parts that were asked for."""
+    for entry, raw in zip(response.get("entry", ()), sent, strict=True):
+        found = entry.get("resource")
+        if found is None or raw["request"]["method"] not in ("GET", "HEAD"):
+            continue
+        asked = dict(query_of(raw["request"]["url"].partition("?")[2]))
+        cut = summary.wanted(asked.get("_summary", ""), asked.get("_elements", ""))
+        if "etag" in entry["response"]:  # one resource was read
+            entry["resource"] = summary.part(found, cut) if cut else found
+            continue
+        for link in found.get("link", ()):
+            link["url"] = f"{base}/{link['url']}".replace("/?", "?", 1)
+        for one in found.get("entry", ()):
+            resource = one.get("resource")
+            if resource is None:
+                one.setdefault("fullUrl", f"{base}/{one['request']['url']}")
+                continue
+            one["fullUrl"] = f"{base}/{resource['resourceType']}/{resource['id']}"
+            if cut and one.get("search", {}).get("mode") == "match":
+                one["resource"] = summary.part(resource, cut)
 
 
 def note_refusals(trace: Trace, response: Mapping[str, Any]) -> None:

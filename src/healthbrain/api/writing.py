@@ -18,6 +18,7 @@ from healthbrain import exchange
 from healthbrain.access import Gate, permitted
 from healthbrain.api import entries, media
 from healthbrain.api.answer import Answer, of_version, outcome
+from healthbrain.api.asides import Route, answered, asides
 from healthbrain.api.call import Call
 from healthbrain.api.current import ScopedStore, changing, observe
 from healthbrain.api.lending import ask, lend
@@ -35,9 +36,10 @@ NOWHERE = Scope((), ())
 class Writing:
     """The changing interactions."""
 
-    def __init__(self, platform: Platform, gate: Gate) -> None:
+    def __init__(self, platform: Platform, gate: Gate, route: Route) -> None:
         self._platform = platform
         self._gate = gate
+        self._route = route  # of single requests, for the entries of a batch that are some
         self._store = ScopedStore()
         self._sources: dict[int, int] = {}
 
@@ -105,31 +107,42 @@ class Writing:
             wrong = Incorrect("POST to the base takes a Bundle of type transaction or batch")
             raise await self._refused(call, raw, wrong)
         call.trace.interaction = str(kind)
-        actions = list(dict.fromkeys(entries.asked(sent.get("entry"))))
+        elsewhere = asides(sent.get("entry")) if kind == "batch" else frozenset()
+        actions = list(dict.fromkeys(entries.asked(sent.get("entry"), elsewhere)))
         reads = any(action in entries.READING for action, _ in actions)
         scope = await self._transaction_scope(call, actions) if kind == "transaction" else NOWHERE
         reach = await entries.reach_of(self._gate, call, actions)
         witness = Witness(call, at_once=kind == "transaction" and not reads)
-        if actions and not reach.changes:
-            response = await self._read_bundle(call, sent, scope, witness, reach)
+        if (actions or elsewhere) and not reach.changes:
+            response = await self._read_bundle(call, sent, scope, witness, reach, elsewhere)
         else:
-            receipt = await self._receive(call, raw, None, scope, witness, reach)
+            receipt = await self._receive(call, raw, None, scope, witness, reach, elsewhere)
             if receipt.state == "duplicate":
                 return _again(receipt)
             response = receipt.response
+        for number in sorted(elsewhere):
+            place = f"Bundle.entry[{number}]"
+            response["entry"][number] = await answered(call, sent["entry"][number], place, self._route)
         if reads:
             call.trace.patients |= entries.patients_in(response)
+            entries.located(response, sent["entry"], call.base)
         if kind == "batch":
             entries.note_refusals(call.trace, response)
         entries.preferred(response, witness.seen, call.prefers("return"))
         return Answer(200, dump(response))
 
     async def _read_bundle(
-        self, call: Call, sent: dict[str, Any], scope: Scope, witness: Witness, reach: entries.Reach
+        self,
+        call: Call,
+        sent: dict[str, Any],
+        scope: Scope,
+        witness: Witness,
+        reach: entries.Reach,
+        elsewhere: frozenset[int],
     ) -> dict[str, Any]:
         """A bundle that changes nothing is no arrival."""
         context = WriteContext(call.who.organisation, call.at)
-        with changing(scope, witness, reach):
+        with changing(scope, witness, reach, elsewhere):
             async with lend(self._platform.pool) as connection:
                 return await self._store.bundle(connection, sent, context)
 
@@ -195,9 +208,10 @@ class Writing:
         scope: Scope,
         witness: Witness,
         reach: entries.Reach | None = None,
+        elsewhere: frozenset[int] = frozenset(),
     ) -> Receipt:
         arrival = await self._arrival(call, raw, interaction)
-        with changing(scope, witness, reach):
+        with changing(scope, witness, reach, elsewhere):
             terms = Terms(scope, witness.foresee) if interaction else None
             receipt = await self._ledger.receive(arrival, at=call.at, terms=terms)
         if receipt.error is not None:

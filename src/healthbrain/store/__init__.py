@@ -13,7 +13,7 @@ from healthbrain.store.arrays import Array
 from healthbrain.store.bodies import compress, decompress
 from healthbrain.store.bundles import LARGEST_BUNDLE, searchset
 from healthbrain.store.changes import START, Change, Position, changes, latest, prune
-from healthbrain.store.entries import action_of
+from healthbrain.store.entries import actions_of, query_of
 from healthbrain.store.keys import patient_key
 from healthbrain.store.parameters import Catalog, Custom, catalog
 from healthbrain.store.patching import json_patch
@@ -61,7 +61,7 @@ __all__ = [
     "Write",
     "WriteContext",
     "Written",
-    "action_of",
+    "actions_of",
     "catalog",
     "changes",
     "compress",
@@ -71,6 +71,7 @@ __all__ = [
     "make_ready",
     "patient_key",
     "prune",
+    "query_of",
     "ready_bundle",
     "ready_columns",
     "ready_write",

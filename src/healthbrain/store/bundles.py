@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 import psycopg
 
@@ -26,9 +27,11 @@ from healthbrain.errors import (
     http_status,
     operation_outcome,
 )
+from healthbrain.scope import Scope
 from healthbrain.store import reading, searching
 from healthbrain.store.entries import ORDER, Entry, read_all, read_entry
 from healthbrain.store.keys import resource_key
+from healthbrain.store.moments import moment
 from healthbrain.store.patching import patched
 from healthbrain.store.references import Search, rewrite_all, rewritten
 from healthbrain.store.values import Observer, Page, Stored, Write, WriteContext, Written
@@ -88,7 +91,7 @@ async def _transaction(
         if entry.existing is not None:
             answers[entry.number] = _answer_existing(entry.existing)
         elif entry.method in {"GET", "HEAD"}:
-            answers[entry.number] = await _get(connection, entry, _for_entry(entry, context))
+            answers[entry.number] = await _get(connection, entry, context)
     return [answers[number] for number in range(len(entries))]
 
 
@@ -99,6 +102,9 @@ async def _batch(
     answers: dict[int, dict[str, Any]] = {}
     entries: list[Entry] = []
     for number, one in enumerate(raw):
+        if number in context.elsewhere:
+            answers[number] = {"response": {"status": "200 OK"}}
+            continue
         try:
             entries.append(read_entry(number, one))
         except HealthBrainError as error:
@@ -106,7 +112,7 @@ async def _batch(
     for entry in sorted(entries, key=lambda e: ORDER[e.method]):
         try:
             async with connection.transaction():
-                answers[entry.number] = await _batch_entry(connection, entry, _for_entry(entry, context), observers)
+                answers[entry.number] = await _batch_entry(connection, entry, context, observers)
         except HealthBrainError as error:
             answers[entry.number] = _answer_error(error)
         except psycopg.errors.DataError:
@@ -119,12 +125,13 @@ async def _batch(
 async def _batch_entry(
     connection: Connection, entry: Entry, context: WriteContext, observers: Sequence[Observer]
 ) -> dict[str, Any]:
+    if entry.method in {"GET", "HEAD"}:
+        return await _get(connection, entry, context)
+    context = _for_entry(entry, context)
     search = _searcher(connection, context)
     await _resolve_target(entry, search)
     if entry.existing is not None:
         return _answer_existing(entry.existing)
-    if entry.method in {"GET", "HEAD"}:
-        return await _get(connection, entry, context)
     if entry.patch is not None:
         await _apply(connection, entry, context)
     await rewrite_all([entry], {}, search)
@@ -247,23 +254,82 @@ def _named(entry: Entry) -> dict[str, Any]:
 
 
 async def _get(connection: Connection, entry: Entry, context: WriteContext) -> dict[str, Any]:
+    if entry.types:
+        reach = context.reach
+        scopes = {name: reach("search", name) if reach else context.scope for name in entry.types}
+        page = await searching.search(connection, None, entry.query, scope=scopes)
+        return {"resource": searchset(page, "", entry.query), "response": {"status": "200 OK"}}
+    scope = _for_entry(entry, context).scope
+    if entry.rest == "_history":
+        return {"resource": await _history(connection, entry, scope), "response": {"status": "200 OK"}}
     if entry.rest.startswith("_history/") and entry.rest[9:].isdigit():
-        found = await reading.vread(connection, entry.type, entry.id, int(entry.rest[9:]), scope=context.scope)
-    elif entry.rest:
-        raise Unsupported(f"{entry.place}.request.url: only read, vread and search are offered inside a Bundle")
+        found = await reading.vread(connection, entry.type, entry.id, int(entry.rest[9:]), scope=scope)
+    elif entry.rest or entry.id.startswith("$"):
+        raise Unsupported(
+            f"{entry.place}.request.url: only read, vread, search and history are offered inside a transaction; operations"
+            " can be entries of a batch"
+        )
     elif entry.id:
-        found = await reading.read(connection, entry.type, entry.id, scope=context.scope)
+        found = await reading.read(connection, entry.type, entry.id, scope=scope)
     else:
-        page = await searching.search(connection, entry.type, entry.query, scope=context.scope)
-        return {"resource": searchset(page), "response": {"status": "200 OK"}}
+        page = await searching.search(connection, entry.type, entry.query, scope=scope, within=entry.within)
+        path = "/".join([*(entry.within or ()), entry.type])
+        return {"resource": searchset(page, path, entry.query), "response": {"status": "200 OK"}}
     return {"resource": found.resource, "response": _response_part("200 OK", found.version, found.updated)}
 
 
-def searchset(page: Page) -> dict[str, Any]:
-    """A page as a Bundle, without links: whoever knows its own address adds them."""
+async def _history(connection: Connection, entry: Entry, scope: Scope) -> dict[str, Any]:
+    """Versions of a type or of one resource, as a Bundle."""
+    asked = dict(entry.query)
+    if unknown := set(asked) - {"_since", "_count", "_cursor"}:
+        raise Unsupported(
+            f"{entry.place}.request.url: a history takes _since and _count, not {', '.join(sorted(unknown))}"
+        )
+    since = moment(asked["_since"], f"{entry.place}.request.url, _since").low if "_since" in asked else None
+    count = asked.get("_count", "50")
+    if not count.isascii() or not count.isdigit():
+        raise Incorrect(f"{entry.place}.request.url: _count is a whole number")
+    page = await reading.history(
+        connection,
+        entry.type,
+        entry.id or None,
+        since=since,
+        count=int(count[:6]),
+        cursor=asked.get("_cursor"),
+        scope=scope,
+    )
+    path = "/".join(filter(None, (entry.type, entry.id, "_history")))
+    made: dict[str, Any] = {"resourceType": "Bundle", "type": "history", "link": links(page, path, entry.query)}
+    if page.matches:
+        made["entry"] = [_version(one) for one in page.matches]
+    return made
+
+
+def _version(one: Stored) -> dict[str, Any]:
+    method = "DELETE" if one.deleted else "POST" if one.version == 1 else "PUT"
+    status = {"DELETE": "204", "POST": "201", "PUT": "200"}[method]
+    url = one.type if method == "POST" else f"{one.type}/{one.id}"
+    made = {"request": {"method": method, "url": url}, "response": _response_part(status, one.version, one.updated)}
+    return made if one.deleted else {"resource": one.resource, **made}
+
+
+def links(page: Page, path: str, query: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    """self and next, relative to the base: whoever knows its own address makes them whole."""
+    rest = [one for one in query if one[0] != "_cursor"]
+    made = [("self", query), *([("next", [*rest, ("_cursor", page.next)])] if page.next else [])]
+    return [
+        {"relation": relation, "url": f"{path}?{urlencode(asked, safe='/:|,$')}" if asked else path}
+        for relation, asked in made
+    ]
+
+
+def searchset(page: Page, path: str = "", query: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
+    """A page as a Bundle; its links begin at the base, and there are none without a query or path."""
     made: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset"}
     if page.total is not None:
         made["total"] = page.total
+    if path or query:
+        made["link"] = links(page, path, query)
     shown = [(one, "match") for one in page.matches] + [(one, "include") for one in page.included]
     if shown:
         made["entry"] = [{"resource": one.resource, "search": {"mode": mode}} for one, mode in shown]

@@ -35,7 +35,9 @@ class Entry:
     full_url: str
     if_match: int | None
     if_none_exist: list[tuple[str, str]]
-    rest: str = ""  # what follows the id in the url of a GET
+    rest: str = ""  # what follows the type or id in the url of a GET
+    within: tuple[str, str] | None = None  # the compartment that a GET searches
+    types: tuple[str, ...] = ()  # of a search over several types
     existing: Stored | None = None  # a conditional create found this: nothing to do
     patch: Patch | None = None  # of a PATCH; its resource is what comes out
 
@@ -95,18 +97,30 @@ def read_entry(number: int, raw: Any) -> Entry:
     return entry
 
 
-def action_of(method: str, url: str) -> tuple[Action, str]:
-    """What an entry with this method and url wants to do with which type. Raises Incorrect when it cannot be told."""
-    type_, id_, _ = _target(url.partition("?")[0])
+def actions_of(method: str, url: str) -> list[tuple[Action, str]]:
+    """What an entry with this method and url wants to do with which types. Raises Incorrect when it cannot be told."""
+    path, _, query = url.partition("?")
+    if method in {"GET", "HEAD"} and (types := _several(path, query_of(query))):
+        return [("search", name) for name in types if name in definitions().types]
+    type_, id_, rest = _target(path)
     if method not in ORDER or type_ not in definitions().types:
         raise Incorrect("the method or the type is none of FHIR R4")
-    return _action(method, id_), type_
+    if method in {"GET", "HEAD"} and rest in definitions().types:
+        type_, id_ = rest, ""
+    return [(_action(method, "" if id_ == "_history" else id_), type_)]
 
 
 def _action(method: str, id_: str) -> Action:
     if method in {"GET", "HEAD"}:
         return "read" if id_ else "search"
     return "delete" if method == "DELETE" else "write"
+
+
+def _several(path: str, query: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """The types that `?_type=a,b` searches; () when the path names one."""
+    if path.strip("/"):
+        return ()
+    return tuple(name for key, value in query if key == "_type" for name in value.split(",") if name)
 
 
 def _target(path: str) -> tuple[str, str, str]:
@@ -121,6 +135,14 @@ def _read_url(entry: Entry, url: str) -> None:
     path, _, query = url.partition("?")
     entry.type, entry.id, entry.rest = _target(path)
     entry.query = query_of(query)
+    if entry.method in {"GET", "HEAD"}:
+        if types := _several(path, entry.query):
+            entry.types = types
+            return
+        if entry.id == "_history" and not entry.rest:
+            entry.id, entry.rest = "", "_history"
+        elif entry.rest in definitions().types and entry.type in definitions().compartments:
+            entry.type, entry.within, entry.id, entry.rest = entry.rest, (entry.type, entry.id), "", ""
     if entry.type not in definitions().types:
         raise Incorrect(f"{entry.place}.request.url: does not begin with a resource type of FHIR R4")
     if entry.method == "POST" and (entry.id or entry.query):

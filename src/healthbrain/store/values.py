@@ -36,7 +36,8 @@ class WriteContext:
 
     `reach` says how far each entry of a bundle may go, by what it does to which type; it raises when that is nowhere.
     Without it `scope` holds for all of them. The changes of a transaction always have `scope`, being one change.
-    Without `invariants` a resource need not keep R4's rules, only have its structure.
+    Without `invariants` a resource need not keep R4's rules, only have its structure. `elsewhere` are the entries of a
+    batch that somebody else answers: they are passed over.
     """
 
     owner: int
@@ -46,6 +47,7 @@ class WriteContext:
     scope: Scope = EVERYTHING
     reach: Callable[[Action, str], Scope] | None = None
     invariants: bool = True
+    elsewhere: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
