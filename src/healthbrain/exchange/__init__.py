@@ -2,7 +2,7 @@
 
 `Ledger.receive` takes in one arrival (FHIR REST, HL7 v2), `receive_ndjson` a file of lines, `import_paths` files and
 folders; `serve_mllp` with `mllp_handler` listens; `put_source` registers a sender; `arrivals`, `summary`, `reasons`
-and `coverage` answer the arrivals page; `replay` tries again.
+and `coverage` answer the arrivals page; `replay` tries again; `release` gives what a stranger sent to its institution.
 """
 
 from healthbrain.exchange.bulk import Standing, receive_ndjson
@@ -27,6 +27,7 @@ from healthbrain.exchange.listing import (
     summary,
 )
 from healthbrain.exchange.receiving import Ledger, receive
+from healthbrain.exchange.releasing import Released, release, unreleased
 from healthbrain.exchange.replaying import attempts, replay, replay_all
 from healthbrain.exchange.sources import (
     ask_invariants,
@@ -53,6 +54,7 @@ __all__ = [
     "MllpServer",
     "Reason",
     "Receipt",
+    "Released",
     "Source",
     "Standing",
     "Terms",
@@ -74,6 +76,7 @@ __all__ = [
     "receive",
     "receive_ndjson",
     "refused_lines",
+    "release",
     "replay",
     "replay_all",
     "serve_mllp",
@@ -83,4 +86,5 @@ __all__ = [
     "sources",
     "summary",
     "unblock_source",
+    "unreleased",
 ]

@@ -19,6 +19,7 @@ from typing import Any, Protocol, TypeVar
 import psycopg
 from psycopg_pool import PoolClosed, PoolTimeout
 
+from healthbrain.access import Tree, organisations
 from healthbrain.database import Connection, Pool
 from healthbrain.errors import (
     Busy,
@@ -41,6 +42,7 @@ from healthbrain.exchange.hl7v2.message import Message, parse
 from healthbrain.exchange.hl7v2.translate import Translation, translate
 from healthbrain.exchange.sources import admit, quarantine, source, source_for_mllp
 from healthbrain.exchange.values import Arrival, Receipt, Source, State
+from healthbrain.scope import EVERYTHING, Scope
 from healthbrain.store import Observer, Store, WriteContext, Written, watched
 
 _T = TypeVar("_T")
@@ -113,6 +115,7 @@ class Ledger:
         self._express = Express(singles) if singles else None
         self._accept_unknown = unknown_sources == "accept"
         self._sources: dict[object, tuple[float, Source | None]] = {}
+        self._tree: tuple[float, Tree | None] = (0.0, None)
 
     async def receive(
         self, arrival: Arrival, *, at: datetime, again: Again | None = None, terms: Terms | None = None
@@ -138,7 +141,8 @@ class Ledger:
         taken = owner
 
         async def write(connection: Connection, delivery: int) -> Outcome:
-            context = WriteContext(taken.organisation, at, delivery, arrival.author, invariants=taken.invariants)
+            scope = await self.scope_of(taken, connection)
+            context = WriteContext(taken.organisation, at, delivery, arrival.author, scope, invariants=taken.invariants)
             done = await write_fhir(connection, self.store, arrival, context, self.observers)
             return Outcome(**done)
 
@@ -196,7 +200,8 @@ class Ledger:
 
     def _translated(self, made: Translation, sender: Source, at: datetime, said_at: datetime | None) -> Writer:
         async def write(connection: Connection, delivery: int) -> Outcome:
-            context = WriteContext(sender.organisation, at, delivery, sender.code, invariants=sender.invariants)
+            scope = await self.scope_of(sender, connection)
+            context = WriteContext(sender.organisation, at, delivery, sender.code, scope, invariants=sender.invariants)
             done = await write_translation(connection, self.store, made.made, context, self.observers)
             changed = sum(one.changed for one in done)
             return Outcome(tuple(done), None, len(made.made), changed, 0, made.issues, said_at)
@@ -230,6 +235,14 @@ class Ledger:
         receipt = await self._not_taken(arrival, None, error, at, again, refused=True)
         return _acknowledged(receipt, message, "AR", at)
 
+    async def scope_of(self, source: Source, connection: Connection) -> Scope:
+        """What a source may change: what its organisation and those below it own, whoever sends or replays for it."""
+        until, tree = self._tree
+        if tree is None or until < time.monotonic() or source.organisation not in tree:
+            tree = await organisations(connection)
+            self._tree = (time.monotonic() + _CACHE_SECONDS, tree)
+        return EVERYTHING if tree.covers_all(source.organisation) else Scope(tree.subtree(source.organisation), ())
+
     async def _source(self, key: int | None) -> Source | None:
         if key is None:
             return None
@@ -239,6 +252,10 @@ class Ledger:
             found = await source(connection, key)
         self._sources[key] = (time.monotonic() + _CACHE_SECONDS, found)
         return found
+
+    def forget_sources(self) -> None:
+        """Look every source up again, because one was changed in this process."""
+        self._sources.clear()
 
     def _held(self, key: object) -> Source | None:
         until, found = self._sources.get(key, (0.0, None))

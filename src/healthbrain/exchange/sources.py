@@ -38,7 +38,9 @@ _PUT = f"""
 insert into source (code, name, organisation, organisation_code, door, application, facility, charset, code_set, zone,
     verified, registered_at)
 values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-on conflict (code) do update set name = excluded.name, organisation = excluded.organisation,
+on conflict (code) do update set
+    verified_at = case when excluded.verified and not source.verified then excluded.registered_at else source.verified_at end,
+    name = excluded.name, organisation = excluded.organisation,
     organisation_code = excluded.organisation_code, door = excluded.door, application = excluded.application,
     facility = excluded.facility, charset = excluded.charset, code_set = excluded.code_set, zone = excluded.zone,
     verified = excluded.verified
