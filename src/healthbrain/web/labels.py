@@ -78,6 +78,11 @@ INTERACTIONS: Mapping[str, str] = {
     "verify": N_("source verified"),
     "block": N_("source blocked"),
     "unblock": N_("block lifted"),
+    "supervision": N_("supervision task"),
+    "notice": N_("notice issued"),
+    "duty": N_("responsible unit set"),
+    "entry": N_("indicator value entered"),
+    "report": N_("evaluation report"),
     "audit-search": N_("audit log searched"),
     "password": N_("password changed"),
     "sign-in": N_("signed in"),
@@ -113,4 +118,23 @@ TYPES: Mapping[str, str] = {
     "Practitioner": N_("Practitioner"),
     "Procedure": N_("Procedure"),
     "ServiceRequest": N_("Order"),
+}
+# traffic light of a plan's indicator -> (word, look of the badge, sign)
+LIGHTS: Mapping[str, tuple[str, str, str]] = {
+    "off_track": (N_("Off track"), "bad", "alert"),
+    "at_risk": (N_("At risk"), "warn", "clock"),
+    "on_track": (N_("On track"), "ok", "up"),
+    "met": (N_("Met"), "ok", "check"),
+    "no_data": (N_("No data"), "", "info"),
+    "not_measurable": (N_("Cannot be judged"), "", "info"),
+}
+# state of a supervision task -> (word, look, sign)
+TASK_STATES: Mapping[str, tuple[str, str, str]] = {
+    "queued": (N_("Not sent yet"), "info", "clock"),
+    "open": (N_("To be signed for"), "warn", "inbox"),
+    "accepted": (N_("In hand"), "info", "clock"),
+    "answered": (N_("To be reviewed"), "warn", "eye"),
+    "returned": (N_("Sent back"), "bad", "back"),
+    "closed": (N_("Closed"), "ok", "check"),
+    "withdrawn": (N_("Withdrawn"), "", "cross"),
 }

@@ -131,6 +131,21 @@ def nav_for(visit: Visit) -> list[NavItem]:
         items.append(
             NavItem(N_("Six hubs"), "/hubs", "pulse", N_("What this platform is made of and what it holds now"))
         )
+    if role in {"leader", "cdc", "administrator"}:
+        items.append(
+            NavItem(
+                N_("Plan monitoring"),
+                "/plans",
+                "target",
+                N_("Targets of the plans: where each stands, where it is heading, who answers"),
+            )
+        )
+    if role in {"leader", "cdc", "manager", "administrator"}:
+        items.append(
+            NavItem(
+                N_("Supervision"), "/supervision", "flag", N_("Notices to units that are behind, answers and reviews")
+            )
+        )
     if role in {"cdc", "manager", "doctor"}:
         items.append(NavItem(N_("Residents"), "/residents", "people", N_("Find a resident and see the whole record")))
     if role in {"cdc", "manager", "administrator"}:

@@ -81,7 +81,7 @@ def judge(
         return Judgement("not_measurable", "no_number", progress, expected)
     if met:
         return Judgement("met", "met", progress, expected)
-    if today > end(target):
+    if today >= end(target):
         return Judgement("off_track", "over", progress, expected)
     light, why = _unmet(
         target, actual, down=down, before=before, progress=progress, expected=expected, start=start, ahead=ahead

@@ -25,7 +25,7 @@ from healthbrain.measure.queries import Figure, trend
 
 _CHINA = timezone(timedelta(hours=8))
 _SHAPES: tuple[tuple[str, float], ...] = (
-    (r"\d{4}-\d{2}", 365.25 / 12),
+    (r"\d{4}-\d{2}(-R12)?", 365.25 / 12),
     (r"\d{4}-W\d{2}", 7.0),
     (r"\d{4}-?Q\d", 365.25 / 4),
     (r"\d{4}", 365.25),
@@ -45,6 +45,7 @@ class Standing:
     before: float | None  # a year earlier
     start: Start | None
     ahead: Forecast | NoForecast | None
+    path: tuple[Forecast, ...]  # the forecast of every period until then
     judgement: Judgement
     duty: Duty | None
 
@@ -97,15 +98,16 @@ class Status:
         return next((one for one in self.standings if one.indicator.id == indicator), None)
 
 
-async def status(connection: Connection, plan: Plan, at: datetime) -> Status:
-    """How the plan stands."""
+async def status(connection: Connection, plan: Plan, at: datetime, *, until: date | None = None) -> Status:
+    """How the plan stands. With `until`, how it stood then: later periods are left out, targets are those of that year."""
     who = await duties(connection, plan.id)
     known = {one.id: one for one in built_in()}
     found = []
     for indicator in plan.indicators:
         definition = known.get(indicator.measure)
         figures = await trend(connection, definition.id) if definition else []
-        found.append(standing(indicator, definition, figures, at, who.get(indicator.id)))
+        known_then = [one for one in figures if until is None or one.to <= until]
+        found.append(standing(indicator, definition, known_then, until or at, who.get(indicator.id)))
     return Status(plan, at, tuple(found))
 
 
@@ -113,21 +115,23 @@ def standing(
     indicator: Indicator,
     definition: Definition | None,
     figures: Sequence[Figure],
-    at: datetime,
+    on: date,
     duty: Duty | None = None,
 ) -> Standing:
     """One indicator from its figures."""
-    today = at.astimezone(_CHINA).date()
+    today = on.astimezone(_CHINA).date() if isinstance(on, datetime) else on
     step, series = _one_shape(figures)
     series = [one for one in series if one.value is not None and (one.complete or one.denominator is not None)]
     actual = series[-1] if series else None
-    target = indicator.target(today.year) if definition is not None else None
+    target = indicator.target(today.year)
     before = _year_before(indicator, series)
     start = _start(indicator, series, today)
-    ahead = _ahead(target, definition, series, step)
+    ways = _ahead(target, definition, series, step)
+    ahead = ways[-1] if ways else None
+    path = tuple(one for one in ways if isinstance(one, Forecast))
     stale = actual is not None and (today - actual.to) > max(STALE, timedelta(days=step * 3))
     judgement = judge(
-        target,
+        target if definition is not None else None,
         actual.value if actual else None,
         today,
         down=indicator.direction == "down",
@@ -136,7 +140,7 @@ def standing(
         ahead=ahead,
         stale=stale,
     )
-    return Standing(indicator, definition, target, tuple(series), actual, before, start, ahead, judgement, duty)
+    return Standing(indicator, definition, target, tuple(series), actual, before, start, ahead, path, judgement, duty)
 
 
 def _one_shape(figures: Sequence[Figure]) -> tuple[float, list[Figure]]:
@@ -175,12 +179,18 @@ def _start(indicator: Indicator, series: Sequence[Figure], today: date) -> Start
 
 def _ahead(
     target: Target | None, definition: Definition | None, series: Sequence[Figure], step: float
-) -> Forecast | NoForecast | None:
+) -> list[Forecast | NoForecast]:
+    """The forecasts of all periods to come until the target's day, the last one being that of the day; or why there is none."""
     if target is None or definition is None or not series:
-        return None
+        return []
     last = series[-1]
     values = [one.value for one in series if one.version == last.version and one.value is not None]
     steps = round((end(target) - last.to).days / step)
     noise = (last.high - last.low) / 2 / _NORMAL if last.low is not None and last.high is not None else 0.0
     highest = 100.0 if definition.kind == "proportion" else math.inf
-    return forecast(values, steps, noise=noise, lowest=0.0, highest=highest)
+
+    def at(ahead: int) -> Forecast | NoForecast:
+        return forecast(values, ahead, noise=noise, lowest=0.0, highest=highest)
+
+    final = at(steps)
+    return [final] if isinstance(final, NoForecast) else [*map(at, range(1, steps)), final]

@@ -6,6 +6,7 @@ is the table of who may do what when.
 
 from healthbrain.measure.supervision.states import MOVES, STATES, UNDER_WAY, WAITS_FOR_UNIT, Move, Side, State, moves
 from healthbrain.measure.supervision.tasks import (
+    LARGEST_FILE,
     UNDO,
     Attachment,
     Inbox,
@@ -24,6 +25,7 @@ from healthbrain.measure.supervision.tasks import (
 )
 
 __all__ = [
+    "LARGEST_FILE",
     "MOVES",
     "STATES",
     "UNDER_WAY",
