@@ -16,12 +16,14 @@ import orjson
 
 from healthbrain.database import Connection
 from healthbrain.exchange import ledger
+from healthbrain.store import forgetting
 
 _SHORTEST = 6  # characters from which on a number is taken as one of this person
 _MESSAGE = re.compile(rb"(?=(?:\x0b)?MSH\|)")
-# deliveries in which something is not linked with a resource: refused, repeated, without any change
+# deliveries in which something is linked with no resource: refused, repeated, without any change
 _UNLINKED = """
-select d.id from delivery d where (d.written < d.entries or d.state not in ('accepted', 'partly') or d.refused > 0)
+select d.id from delivery d left join brought b on b.delivery = d.id
+where (coalesce(b.versions, 0) < d.entries or d.state not in ('accepted', 'partly') or d.refused > 0)
   and d.id <> all(%s::bigint[]) and exists (select 1 from delivery_raw r where r.delivery = d.id) order by d.id"""
 _PARTS = "select part, raw from delivery_raw where delivery = %s order by part"
 _KEEP = "update delivery_raw set raw = %s where delivery = %s and part = %s"
@@ -66,6 +68,7 @@ async def redact(
     the person cannot be told from others loses its content.
     """
     partly, wholly, sure = [], [], set(deliveries)
+    await forgetting.count_brought(connection)
     unlinked = [row[0] for row in await (await connection.execute(_UNLINKED, (list(deliveries),))).fetchall()]
     for number in (*deliveries, *unlinked):
         certain = number in sure

@@ -181,6 +181,7 @@ async def _erase(
     traces = await _traces(connection, [id_ for _, id_ in records])
     others = await _named_by(connection, traces)
     gone = await forgetting.forget(connection, patients, others)
+    await forgetting.forget_texts(connection, {*traces.names, *(value for _, value in traces.identifiers)})
     own = [id_ for _, id_ in records]
     local = [value for system, value in traces.identifiers if systems.is_local(system)]
     strong = [value for system, value in traces.identifiers if not systems.is_local(system)]

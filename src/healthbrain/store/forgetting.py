@@ -6,13 +6,14 @@ none. Whoever calls it keeps the record of what was done and tells those who hol
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from healthbrain.database import Connection
 from healthbrain.store import keys
 from healthbrain.store.reading import COLUMNS, stored
+from healthbrain.store.rows import fold
 from healthbrain.store.types import type_name
 from healthbrain.store.values import Stored
 
@@ -45,12 +46,20 @@ select {COLUMNS} from resource r where r.key = any(%(keys)s::uuid[]) and not r.d
 union all
 select {COLUMNS.replace("r.fhir_id", "c.fhir_id")} from resource_history r join resource c on c.rid = r.rid
 where c.key = any(%(keys)s::uuid[]) and not r.deleted"""  # noqa: S608  # a constant column list
+_TEXTS = """
+delete from concept_text c where exists (select 1 from unnest(%s::text[]) t where position(t in c.value) > 0)
+  and not exists (select 1 from resource r where r.tokens @> array[c.token])"""
+_BROUGHT = """
+create temporary table brought on commit drop as
+select delivery, count(*) as versions from (
+    select delivery from resource union all select delivery from resource_history) v
+where delivery is not null group by delivery"""
 _COUNT = "select rtype, count(*) from resource where patient = any(%s::bigint[]) group by rtype"
 _LEFT = "select count(*) from resource where patient = any(%s::bigint[]) and updated <= %s"
 _SHARED = "select count(*) from resource where tokens && %s::bigint[] and not deleted"
 # what to rewrite so that nothing of the removed rows stays in free space of the files
 TABLES = (
-    "resource", "resource_history", "resource_date", "resource_number", "resource_string", "resource_text", "change",
+    "resource", "resource_history", "resource_date", "resource_number", "resource_string", "resource_text", "change", "concept_text",
 )  # fmt: skip
 
 
@@ -95,6 +104,19 @@ async def all_versions(connection: Connection, type: str, ids: Sequence[str]) ->
     """Every version of these resources that has content: what was ever said."""
     chosen = {"keys": [keys.resource_uuid(type, id_) for id_ in ids]}
     return [stored(row) for row in await (await connection.execute(_ALL_VERSIONS.encode(), chosen)).fetchall()]
+
+
+async def forget_texts(connection: Connection, texts: Collection[str]) -> None:
+    """Remove these texts (names, numbers) from the list of concepts' texts where no resource has them any more."""
+    await connection.execute(_TEXTS, ([fold(text) for text in texts if text],))
+
+
+async def count_brought(connection: Connection) -> None:
+    """Make the temporary table `brought` (delivery, versions): how many versions each delivery brought, until the commit.
+
+    Reads both tables whole: for rare work only.
+    """
+    await connection.execute(_BROUGHT)
 
 
 async def count(connection: Connection, patients: Sequence[int]) -> dict[str, int]:
