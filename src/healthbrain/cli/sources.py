@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -10,10 +12,12 @@ import click
 from healthbrain import access, exchange
 from healthbrain.cli.output import json_option, show
 from healthbrain.cli.people import with_connection
-from healthbrain.database import Connection
+from healthbrain.database import Connection, apply_migrations
 from healthbrain.errors import NotFound
 from healthbrain.exchange import Source
 from healthbrain.exchange.values import DOORS
+from healthbrain.runtime import Platform, database_for
+from healthbrain.settings import load
 
 
 @click.command()
@@ -36,22 +40,27 @@ from healthbrain.exchange.values import DOORS
     default=None,
     help="Whether what it sends must keep the invariants of FHIR R4 [default: as before, at first yes].",
 )
+@click.option("--release", "handing_over", is_flag=True, help="Hand over what it sent while nobody knew whose it is.")
 @json_option
 def source(
     code: str | None, organisation_code: str | None, name: str | None, door: str, facility: str | None,
-    application: str, charset: str, code_set: str, invariants: bool | None, as_json: bool,
+    application: str, charset: str, code_set: str, invariants: bool | None, handing_over: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """List the sending systems, or register one: hb source QPH09 --organisation QPH09 --charset GB18030.
 
-    Registering a code again changes that source. What came from it before stays as it is.
+    Registering a code again changes that source. What an unknown sender sent before it was registered is handed over
+    to the institution with --release.
     """
     if code is None:
         rows = with_connection(exchange.sources)
         text = "\n".join(_line(one) for one in rows) or "no sources; the first message of each sender makes one"
         show({"sources": [asdict(one) for one in rows]}, as_json=as_json, text=text)
         return
-    if organisation_code is None:
+    if organisation_code is None and not handing_over:
         raise click.UsageError("say whose system it is: --organisation CODE")
+    if organisation_code is None:
+        _hand_over(code, as_json=as_json)
+        return
 
     async def work(connection: Connection) -> Source:
         owner = (await access.organisations(connection)).by_code(organisation_code)
@@ -65,7 +74,29 @@ def source(
         return made if invariants is None else await exchange.ask_invariants(connection, made.key, invariants)
 
     made = with_connection(work)
+    if handing_over:
+        _hand_over(code, as_json=as_json)
+        return
     show(asdict(made), as_json=as_json, text=_line(made))
+
+
+def _hand_over(code: str, *, as_json: bool) -> None:
+    async def work(platform: Platform) -> Counter[str]:
+        async with platform:
+            async with platform.pool.connection() as connection:
+                one = await exchange.source_by_code(connection, code)
+            if one is None:
+                raise NotFound(f"no source has the code '{code}'; see `hb source`")
+            return Counter(
+                [step.receipt.state async for step in exchange.release(platform.ledger, one.key, by="hb source")]
+            )
+
+    settings = load()
+    with database_for(settings) as dsn:
+        apply_migrations(dsn, post=False)
+        states = asyncio.run(work(Platform(settings, dsn=dsn)))
+    text = ", ".join(f"{count:,} {state}" for state, count in states.items()) or "nothing waited to be handed over"
+    show({"source": code, "deliveries": dict(states)}, as_json=as_json, text=text)
 
 
 @click.command()

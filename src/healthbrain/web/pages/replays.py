@@ -1,4 +1,4 @@
-"""Replaying everything a filter finds, in the background, with its progress readable by every web process.
+"""Replaying everything a filter finds, or all that a source sent, in the background, with its progress readable by every web process.
 
 Progress is a small file in the data folder; it holds counts only. A replay cut off by a restart shows as stopped and
 can simply be begun again: what was stored is not stored twice.
@@ -13,7 +13,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from starlette.responses import RedirectResponse, Response
 
 from healthbrain import exchange
 from healthbrain.errors import HealthBrainError, NotFound
-from healthbrain.exchange import Filter
+from healthbrain.exchange import Receipt
 from healthbrain.web.language import N_
 from healthbrain.web.pages.arrivals import REPLAYABLE, filters_of, wanted_of
 from healthbrain.web.screen import Crumb, show
@@ -59,12 +59,20 @@ async def replay_all(visit: Visit) -> Response:
         total = sum(
             day.refused + day.failed + day.partly + day.held for day in await exchange.summary(connection, wanted)
         )
+    visit.note("E", "arrival", detail=f"replay of {total}", interaction="replay")
+    steps = exchange.replay_all(visit.platform.ledger, wanted, by=visit.who.account)
+    return begin(visit, (receipt async for _, receipt in steps), total, "/arrivals?" + urlencode(filters.pairs()))
+
+
+def begin(visit: Visit, steps: AsyncIterator[Receipt], total: int, back: str) -> Response:
+    """Do the steps in the background; the answer leads to their progress."""
     job = secrets.token_hex(8)
     file = _file(visit.platform.settings.data, job)
-    back = "/arrivals?" + urlencode(filters.pairs())
-    _write(file, {"total": total, "done": 0, "counts": {}, "finished": False, "back": back, "by": visit.who.account})
-    visit.note("E", "arrival", detail=f"replay of {total}", interaction="replay")
-    task = asyncio.create_task(_work(visit, wanted, file, total, back), name=f"replay {job}")
+    state: dict[str, Any] = {
+        "total": total, "done": 0, "counts": {}, "finished": False, "back": back, "by": visit.who.account,
+    }  # fmt: skip
+    _write(file, state)
+    task = asyncio.create_task(_work(steps, file, state), name=f"replay {job}")
     _running.add(task)
     task.add_done_callback(_running.discard)
     return RedirectResponse(f"/arrivals/replays/{job}", 303)
@@ -92,18 +100,10 @@ async def progress(visit: Visit) -> Response:
     return show(visit, "replaying.html", page, crumbs=crumbs)
 
 
-async def _work(visit: Visit, wanted: Filter, file: Path, total: int, back: str) -> None:
-    state: dict[str, Any] = {
-        "total": total,
-        "done": 0,
-        "counts": {},
-        "finished": False,
-        "back": back,
-        "by": visit.who.account,
-    }
+async def _work(steps: AsyncIterator[Receipt], file: Path, state: dict[str, Any]) -> None:
     written = 0.0
     try:
-        async for _, receipt in exchange.replay_all(visit.platform.ledger, wanted, by=visit.who.account):
+        async for receipt in steps:
             state["done"] += 1
             state["counts"][receipt.state] = state["counts"].get(receipt.state, 0) + 1
             if time.monotonic() - written > 0.5:

@@ -13,11 +13,12 @@ from healthbrain.errors import Incorrect
 from healthbrain.exchange import Source
 from healthbrain.web import labels
 from healthbrain.web.language import N_, Language
+from healthbrain.web.pages.replays import begin
 from healthbrain.web.screen import Crumb, Toast, show
 from healthbrain.web.visit import Visit
 
 _SAID = {
-    "verified": N_("The source is verified. What it sent before can be replayed."),
+    "verified": N_("The source is verified. Its messages belong to the institution from now on."),
     "blocked": N_("The source is blocked. In a few seconds everything it sends is kept and refused."),
     "unblocked": N_("The block is lifted. What was refused meanwhile can be replayed under Arrivals."),
 }
@@ -35,6 +36,7 @@ class SourceLine:
     sends_as: str
     verified: bool
     blocked: bool
+    held: int  # messages under the quarantine, sent before it was verified
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +54,13 @@ async def sources(visit: Visit) -> Response:
         scope = await visit.decide(connection, "search", "arrival")
         tree = await visit.platform.tree(connection)
         known = await exchange.sources(connection)
+        held = await exchange.unreleased(connection)
     shown = [s for s in known if scope.organisations is None or s.organisation in scope.organisations]
     said = visit.language
     page = SourcesPage(
-        sources=[_line(said, tree, one) for one in sorted(shown, key=lambda s: (s.verified, s.code))],
+        sources=[
+            _line(said, tree, one, held.get(one.key, 0)) for one in sorted(shown, key=lambda s: (s.verified, s.code))
+        ],
         organisations=[(node.code, node.name) for node in tree if node.kind == "institution"],
         may_change=visit.may("administer", "administration"),
     )
@@ -80,7 +85,23 @@ async def verify(visit: Visit) -> Response:
             zone=one.zone, verified=True, at=visit.at,
         )  # fmt: skip
         await audit.record(connection, [visit.event("U", "source", one.code, detail=node.code, interaction="verify")])
-    return RedirectResponse("/sources?said=verified", 303)
+        held = (await exchange.unreleased(connection)).get(one.key, 0)
+    return _releasing(visit, one.key, held) if held else RedirectResponse("/sources?said=verified", 303)
+
+
+async def release(visit: Visit) -> Response:
+    """Give what a verified source sent before to its institution; begun again where it was cut off."""
+    async with visit.platform.pool.connection() as connection:
+        await visit.decide(connection, "administer", "administration")
+        one = await exchange.source(connection, visit.request.path_params["source"])
+        held = (await exchange.unreleased(connection)).get(one.key, 0)
+        await audit.record(connection, [visit.event("U", "source", one.code, interaction="release")])
+    return _releasing(visit, one.key, held) if held else RedirectResponse("/sources", 303)
+
+
+def _releasing(visit: Visit, key: int, held: int) -> Response:
+    steps = exchange.release(visit.platform.ledger, key, by=visit.who.account)
+    return begin(visit, (step.receipt async for step in steps), held, "/sources")
 
 
 async def block(visit: Visit) -> Response:
@@ -105,7 +126,7 @@ async def unblock(visit: Visit) -> Response:
     return RedirectResponse("/sources?said=unblocked", 303)
 
 
-def _line(said: Language, tree: Tree, one: Source) -> SourceLine:
+def _line(said: Language, tree: Tree, one: Source, held: int) -> SourceLine:
     sends_as = " / ".join(part for part in (one.facility, one.application) if part)
     return SourceLine(
         one.key,
@@ -116,4 +137,5 @@ def _line(said: Language, tree: Tree, one: Source) -> SourceLine:
         sends_as,
         one.verified,
         one.blocked,
+        held,
     )
