@@ -38,6 +38,7 @@ from healthbrain.exchange.fhir_door import write_bundle
 from healthbrain.exchange.lines import Line, Prepared, begin_process, joined, prepare, read_line, read_lines
 from healthbrain.exchange.receiving import COLLIDED, Ledger
 from healthbrain.exchange.sources import admit
+from healthbrain.exchange.sources import source as source_of
 from healthbrain.exchange.values import Receipt, Source, State
 from healthbrain.store import WriteContext, catalog, to_the_millisecond, watched_types
 
@@ -117,8 +118,11 @@ async def receive_ndjson(
     if standing.state != "held":
         return standing
     digest = hashlib.sha256()
+    async with ledger.pool.connection() as connection:
+        scope = await ledger.scope_of(source, connection)
+    by = author or source.code
     context = to_the_millisecond(
-        WriteContext(source.organisation, at, standing.delivery, author or source.code, invariants=source.invariants)
+        WriteContext(source.organisation, at, standing.delivery, by, scope, invariants=source.invariants)
     )
     async with aclosing(_prepared(ledger, lines, context, standing.lines, digest, helpers)) as walk:
         async for chunk, prepared in walk:
@@ -353,24 +357,24 @@ _AFTER = """
 update delivery set attempt = attempt + 1, refused = %s, written = written + %s, settled_at = %s, issues = %s, reason = %s,
     state = case when %s = 0 then 'accepted' when %s < entries then 'partly' else 'refused' end
 where id = %s returning state"""
-_SOURCE = (
-    "select d.source, s.organisation, s.invariants from delivery d join source s on s.key = d.source where d.id = %s"
-)
+_SOURCE = "select source from delivery where id = %s and source is not null"
 
 
 async def replay_lines(ledger: Ledger, delivery: int, *, by: str, at: datetime) -> Receipt:
     """Try the refused lines of a file once more."""
     async with ledger.pool.connection() as connection, connection.transaction():
-        source = await (await connection.execute(_SOURCE, (delivery,))).fetchone()
-        if source is None:
+        found = await (await connection.execute(_SOURCE, (delivery,))).fetchone()
+        if found is None:
             raise NotFound(f"there is no delivery {delivery}")
+        sender = await source_of(connection, found[0])
+        scope = await ledger.scope_of(sender, connection)
         where = await (await connection.execute(_LINES_OF, (delivery,))).fetchall()
         wanted: list[tuple[int, bytes]] = []
         for part in sorted({row[1] for row in where}):
             content = (await rows.raw(connection, delivery, part)).split(b"\n")
             wanted += [(line, content[line - first]) for line, at_part, first in where if at_part == part]
-        read = [read_line(content, number, at, invariants=source[2]) for number, content in wanted]
-        context = WriteContext(source[1], at, delivery, by, invariants=source[2])
+        read = [read_line(content, number, at, invariants=sender.invariants) for number, content in wanted]
+        context = WriteContext(sender.organisation, at, delivery, by, scope, invariants=sender.invariants)
         await connection.execute(_KEEP, (by, delivery))
         changed, refused = await _write(connection, ledger, context, read)
         still = {one.number for one in refused}
