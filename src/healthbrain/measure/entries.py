@@ -1,0 +1,235 @@
+"""Values entered from outside sources: kept with document, date and who, corrected with a reason, published as results.
+
+`enter` writes one value; a second one for the same period and place is a correction and needs a reason. Nothing is ever
+overwritten: `history` tells all of it. The value that holds is put among the materialised results in the same transaction, so every
+screen sees it as it sees computed ones. What a value must be like is said by its definition (`entry`).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+
+from healthbrain.database import Connection
+from healthbrain.errors import Conflict, Incorrect, NotFound
+from healthbrain.measure.definition import Definition, Entry, Level
+from healthbrain.measure.load import built_in
+
+_CHINA = timezone(timedelta(hours=8))
+_PERIODS = {
+    "year": re.compile(r"\d{4}"),
+    "quarter": re.compile(r"\d{4}-Q[1-4]"),
+    "month": re.compile(r"\d{4}-(0[1-9]|1[0-2])"),
+}
+_EARLIEST = 1990
+_COLUMNS = (
+    "id, measure, period, level, key, numerator, denominator, value, document, dated, reason, replaces, synthetic, "
+    "entered_by, entered_at"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value as somebody gives it. For a fraction numerator and denominator are given and the value follows."""
+
+    measure: str
+    period: str
+    document: str
+    dated: date
+    value: float | None = None
+    numerator: float | None = None
+    denominator: float | None = None
+    level: Level = "district"
+    key: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """An entry as it is kept."""
+
+    id: int
+    measure: str
+    period: str
+    level: Level
+    key: str
+    numerator: float | None
+    denominator: float | None
+    value: float
+    document: str
+    dated: date
+    reason: str
+    replaces: int | None
+    synthetic: bool
+    entered_by: str
+    entered_at: datetime
+
+
+def enterable() -> list[Definition]:
+    """The definitions whose values are entered."""
+    return [one for one in built_in() if one.kind == "entered"]
+
+
+def check(given: Given, today: date) -> float:
+    """The value that follows; raises Incorrect saying what is wrong with it."""
+    definition = next((one for one in enterable() if one.id == given.measure), None)
+    if definition is None:
+        raise Incorrect("the measure is not one whose values are entered; look its number up in the template")
+    entry = definition.entry or Entry()
+    if given.level not in entry.levels:
+        raise Incorrect(f"this measure is not entered by {given.level}")
+    _, last = bounds(definition, given.period)
+    if last.year > today.year or (last > today and definition.period != "year"):
+        raise Incorrect("the period is not over yet")
+    if last.year < _EARLIEST:
+        raise Incorrect(f"the period lies before {_EARLIEST}")
+    if len(given.document.strip()) < 2 or len(given.document) > 300:
+        raise Incorrect("name the document that the value is taken from, in 2 to 300 characters")
+    if given.dated > today:
+        raise Incorrect("the date of the document lies in the future")
+    value = _value(given, definition, entry)
+    if not entry.allows(value):
+        raise Incorrect(f"the value cannot be right: {_rule(entry)}")
+    return value
+
+
+def bounds(definition: Definition, period: str) -> tuple[date, date]:
+    """First and last day of a period written as the definition wants it; raises Incorrect."""
+    pattern = _PERIODS.get(definition.period, _PERIODS["year"])
+    if not pattern.fullmatch(period):
+        raise Incorrect("write the period as a year 2025, a quarter 2025-Q3 or a month 2025-10, as the measure has it")
+    year = int(period[:4])
+    if year < 1:
+        raise Incorrect("write the period as a year 2025, a quarter 2025-Q3 or a month 2025-10, as the measure has it")
+    if len(period) == 4:
+        return date(year, 1, 1), date(year, 12, 31)
+    first = int(period[-1]) * 3 - 2 if "Q" in period else int(period[5:7])
+    last = first + 2 if "Q" in period else first
+    following = date(year + last // 12, last % 12 + 1, 1)
+    return date(year, first, 1), following - timedelta(days=1)
+
+
+async def enter(
+    connection: Connection, given: Given, *, by: str, at: datetime, synthetic: bool = False, replaces: int | None = None
+) -> int:
+    """Keep a value and publish it; returns its id. `replaces` names the entry that a correction was made against.
+
+    Raises Incorrect for a value that cannot be right, or a correction without a reason; Conflict when somebody else
+    was quicker.
+    """
+    value = check(given, at.astimezone(_CHINA).date())
+    definition = next(one for one in enterable() if one.id == given.measure)
+    async with connection.transaction():
+        await connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 5))", [f"entry {given.measure}"])
+        known = await holding(connection, given.measure, given.period, given.level, given.key)
+        if replaces is not None and (known is None or known.id != replaces):
+            raise Conflict("this value has been corrected by somebody else meanwhile; look at it again")
+        if known is not None and len(given.reason.strip()) < 2:
+            raise Incorrect("there is a value for this period already; to correct it, give the reason")
+        cursor = await connection.execute(
+            "insert into measure_entry (measure, period, level, key, numerator, denominator, value, document, dated, "
+            "reason, replaces, synthetic, entered_by, entered_at) "
+            "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) returning id",
+            [
+                given.measure, given.period, given.level, given.key, given.numerator, given.denominator, value,
+                given.document.strip(), given.dated, given.reason.strip() if known else "", known.id if known else None,
+                synthetic, by, at,
+            ],
+        )  # fmt: skip
+        row = await cursor.fetchone()
+        await _publish(connection, definition, given, value, at)
+    return int(row[0]) if row else 0
+
+
+async def holding(
+    connection: Connection, measure: str, period: str, level: Level = "district", key: str = ""
+) -> Entered | None:
+    """The entry that holds for a period and place."""
+    found = await _select(
+        connection,
+        "measure = %s and period = %s and level = %s and key = %s "
+        "and not exists (select 1 from measure_entry later where later.replaces = measure_entry.id)",
+        [measure, period, level, key],
+    )
+    return found[0] if found else None
+
+
+async def entered(
+    connection: Connection, measure: str = "", *, level: Level | None = None, key: str = ""
+) -> list[Entered]:
+    """The entries that hold, newest period first."""
+    return await _select(
+        connection,
+        "(%s = '' or measure = %s) and (%s::text is null or (level = %s and key = %s)) "
+        "and not exists (select 1 from measure_entry later where later.replaces = measure_entry.id) "
+        "order by measure, period desc, level, key",
+        [measure, measure, level, level, key],
+    )
+
+
+async def history(connection: Connection, id: int) -> list[Entered]:
+    """Everything that was entered for the period and place of this entry, newest first; raises NotFound."""
+    found = await _select(
+        connection,
+        "(measure, period, level, key) = (select measure, period, level, key from measure_entry where id = %s) order by id desc",
+        [id],
+    )
+    if not found:
+        raise NotFound("there is no such entry")
+    return found
+
+
+def _value(given: Given, definition: Definition, entry: Entry) -> float:
+    if entry.parts == "fraction":
+        if given.numerator is None or given.denominator is None:
+            raise Incorrect("give the numerator and the denominator")
+        if given.denominator <= 0 or given.numerator < 0:
+            raise Incorrect("the denominator is above 0 and the numerator not below 0")
+        value = given.numerator / given.denominator * (definition.per or 1.0)
+    elif given.value is None:
+        raise Incorrect("give the value")
+    else:
+        value = given.value
+    if not math.isfinite(value):
+        raise Incorrect("the value is no number")
+    return value
+
+
+def _rule(entry: Entry) -> str:
+    parts = [f"at least {entry.low:g}"] if entry.low is not None else []
+    parts += [f"at most {entry.high:g}"] if entry.high is not None else []
+    parts += ["a whole number"] if entry.whole else []
+    return ", ".join(parts)
+
+
+async def _publish(connection: Connection, definition: Definition, given: Given, value: float, at: datetime) -> None:
+    """Put the value that holds where the screens read results."""
+    first, last = bounds(definition, given.period)
+    fraction = (
+        given.numerator is not None
+        and given.denominator is not None
+        and definition.entry is not None
+        and definition.entry.parts == "fraction"
+    )
+    place = [definition.id, definition.version, given.period, given.level, given.key]
+    await connection.execute(
+        "delete from measure_result where measure = %s and version = %s and period = %s and level = %s and key = %s",
+        place,
+    )
+    await connection.execute(
+        "insert into measure_result (measure, version, period, level, key, window_from, window_to, complete, numerator, "
+        "denominator, value, low, high, small, sending, registered, as_of, computed_at) "
+        "values (%s, %s, %s, %s, %s, %s, %s, true, %s, %s, %s, null, null, false, 1, 1, %s, %s)",
+        [
+            *place, first, last, round(given.numerator or 0) if fraction else 0,
+            round(given.denominator or 0) if fraction else None, value, at, at,
+        ],
+    )  # fmt: skip
+
+
+async def _select(connection: Connection, where: str, values: Sequence[object]) -> list[Entered]:
+    cursor = await connection.execute(f"select {_COLUMNS} from measure_entry where {where}".encode(), values)  # noqa: S608  # the conditions are written above, values are parameters
+    return [Entered(*row) for row in await cursor.fetchall()]

@@ -1,0 +1,356 @@
+"""Entering values of indicators (指标填报): one by form, many from a file with a preview, corrections with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+from starlette.datastructures import UploadFile
+from starlette.responses import RedirectResponse, Response
+
+from healthbrain import audit
+from healthbrain.database import Connection
+from healthbrain.errors import Forbidden, HealthBrainError, Incorrect, Malformed
+from healthbrain.measure import entries
+from healthbrain.measure.definition import Definition
+from healthbrain.measure.entries import Entered, Given
+from healthbrain.measure.plans import plans as all_plans
+from healthbrain.web import wording
+from healthbrain.web.language import CHINA, N_, Language
+from healthbrain.web.pages import figures, plans
+from healthbrain.web.pages.plans_view import number
+from healthbrain.web.pages.supervision import day
+from healthbrain.web.paper import sheets
+from healthbrain.web.screen import Crumb, Toast, show
+from healthbrain.web.visit import Visit
+
+_SAID = {
+    "entered": N_("The value is saved and counts at once."),
+    "imported": N_("The values of the file are saved and count at once."),
+}
+_EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+
+@dataclass(frozen=True, slots=True)
+class EntryLine:
+    """One value that holds."""
+
+    id: int
+    measure: str
+    title: str
+    unit: str
+    period: str
+    value: str
+    parts: str
+    document: str
+    dated: str
+    by: str
+    at: str
+    corrected: bool
+    synthetic: bool
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One measure that can be entered."""
+
+    id: str
+    title: str
+    unit: str
+    period: str
+    fraction: bool
+    hint: str
+    plan: str
+
+
+@dataclass(frozen=True, slots=True)
+class EntriesPage:
+    """Context of entries.html."""
+
+    lines: Sequence[EntryLine]
+    choices: Sequence[Choice]
+    chosen: Choice | None
+    may_write: bool
+    today: str
+    error: str
+    typed: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Context of entry.html."""
+
+    title: str
+    unit: str
+    period: str
+    choice: Choice
+    lines: Sequence[EntryLine]
+    reasons: Sequence[str]
+    may_write: bool
+    today: str
+    error: str
+    typed: Mapping[str, str]
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImportLine:
+    """One line of a file as it would be taken."""
+
+    number: int
+    title: str
+    period: str
+    value: str
+    before: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportPage:
+    """Context of entries_import.html."""
+
+    name: str
+    lines: Sequence[ImportLine]
+    good: int
+    bad: int
+    corrections: int
+    payload: str
+
+
+async def overview(visit: Visit) -> Response:
+    """The values that hold, and the form."""
+    return await _overview(visit)
+
+
+async def enter(visit: Visit) -> Response:
+    """Keep one value."""
+    form = {name: str(value) for name, value in (await visit.form()).items()}
+    try:
+        given = _given(form)
+        async with visit.platform.pool.connection() as connection:
+            await _may_write(visit, connection)
+            replaces = int(form["replaces"]) if form.get("replaces", "").isdigit() else None
+            id = await entries.enter(connection, given, by=visit.who.account, at=visit.at, replaces=replaces)
+            await audit.record(connection, [_event(visit, given, id)])
+    except Incorrect as error:
+        if form.get("replaces", "").isdigit():
+            return await _history(visit, int(form["replaces"]), wording.tell(visit.language, error.message), form)
+        return await _overview(visit, wording.tell(visit.language, error.message), form)
+    return RedirectResponse(f"/entries?measure={quote(given.measure)}&said=entered", 303)
+
+
+async def history(visit: Visit) -> Response:
+    """Everything entered for one period, and the form to correct it."""
+    return await _history(visit, visit.request.path_params["entry"])
+
+
+async def template(visit: Visit) -> Response:
+    """The Excel file to fill in."""
+    async with visit.platform.pool.connection() as connection:
+        await _see(visit, connection)
+    wanted = {i.measure for p in all_plans() if p.id == visit.query.get("plan") for i in p.indicators}
+    known = [one for one in entries.enterable() if not wanted or one.id in wanted]
+    content = sheets.template(visit.language, known, visit.at.astimezone(CHINA).year - 1)
+    name = visit.language.say(N_("Entered values")) + ".xlsx"
+    headers = {"content-disposition": f"attachment; filename*=UTF-8''{quote(name)}"}
+    return Response(content, media_type=_EXCEL, headers=headers)
+
+
+async def preview(visit: Visit) -> Response:
+    """What a file would enter, line by line; nothing is kept yet."""
+    form = await visit.form()
+    sent = form.get("file")
+    if not isinstance(sent, UploadFile) or not sent.filename:
+        raise Incorrect("choose a file first")
+    async with visit.platform.pool.connection() as connection:
+        await _may_write(visit, connection)
+        rows = sheets.rows_of(visit.language, sent.filename, await sent.read(sheets.LARGEST + 1))
+        if not rows:
+            raise Malformed("the file has no line with a value")
+        lines, good = await _checked(visit, connection, rows)
+    page = ImportPage(
+        name=sent.filename[-80:],
+        lines=lines,
+        good=len(good),
+        bad=len(lines) - len(good),
+        corrections=sum(bool(line.before) and not line.error for line in lines),
+        payload=orjson.dumps([asdict(one) for one in good]).decode(),
+    )
+    crumbs = [*_crumbs(visit), Crumb(visit.language.say(N_("Import")))]
+    return show(visit, "entries_import.html", page, crumbs=crumbs)
+
+
+async def confirm(visit: Visit) -> Response:
+    """Keep what the preview showed: all of it or nothing."""
+    text = str((await visit.form()).get("payload", ""))
+    try:
+        listed = [_again(one) for one in orjson.loads(text)]
+    except (orjson.JSONDecodeError, TypeError, ValueError, KeyError):
+        raise Malformed("the preview is damaged; choose the file again") from None
+    async with visit.platform.pool.connection() as connection, connection.transaction():
+        await _may_write(visit, connection)
+        for given in listed[: sheets.MOST_ROWS]:
+            id = await entries.enter(connection, given, by=visit.who.account, at=visit.at)
+            await audit.record(connection, [_event(visit, given, id)])
+    return RedirectResponse("/entries?said=imported", 303)
+
+
+async def _overview(visit: Visit, error: str = "", typed: Mapping[str, str] | None = None) -> Response:
+    said = visit.language
+    async with visit.platform.pool.connection() as connection:
+        await _see(visit, connection)
+        found = await entries.entered(connection)
+    known = {one.id: one for one in entries.enterable()}
+    choices = [_choice(said, one) for one in known.values()]
+    wanted = (typed or {}).get("measure") or visit.query.get("measure", "")
+    page = EntriesPage(
+        lines=[_line(said, known[e.measure], e) for e in found if e.measure in known and wanted in ("", e.measure)],
+        choices=choices,
+        chosen=next((one for one in choices if one.id == wanted), None),
+        may_write=visit.may("write", "indicator"),
+        today=visit.at.astimezone(CHINA).date().isoformat(),
+        error=error,
+        typed=typed or {},
+    )
+    toast = Toast(said.say(_SAID[visit.query["said"]])) if visit.query.get("said") in _SAID else None
+    return show(visit, "entries.html", page, crumbs=_crumbs(visit), toast=toast, status=400 if error else 200)
+
+
+async def _history(visit: Visit, id: int, error: str = "", typed: Mapping[str, str] | None = None) -> Response:
+    said = visit.language
+    async with visit.platform.pool.connection() as connection:
+        await _see(visit, connection)
+        found = await entries.history(connection, id)
+    definition = next((one for one in entries.enterable() if one.id == found[0].measure), None)
+    if definition is None:
+        raise Incorrect("the measure is not one whose values are entered; look its number up in the template")
+    page = HistoryPage(
+        title=figures.title(said, definition),
+        unit=figures.unit(said, definition),
+        period=found[0].period,
+        choice=_choice(said, definition),
+        lines=[_line(said, definition, one) for one in found],
+        reasons=[one.reason for one in found],
+        may_write=visit.may("write", "indicator"),
+        today=visit.at.astimezone(CHINA).date().isoformat(),
+        error=error,
+        typed=typed or {},
+        id=found[0].id,
+    )
+    crumbs = [*_crumbs(visit), Crumb(f"{page.title} {page.period}")]
+    return show(visit, "entry.html", page, crumbs=crumbs, status=400 if error else 200)
+
+
+async def _checked(
+    visit: Visit, connection: Connection, rows: Sequence[sheets.Row]
+) -> tuple[list[ImportLine], list[Given]]:
+    said, today = visit.language, visit.at.astimezone(CHINA).date()
+    known = {one.id: one for one in entries.enterable()}
+    lines, good = [], list[Given]()
+    seen: set[tuple[str, str]] = set()
+    for row in rows:
+        given, error, value, before = row.given, row.error, "", ""
+        if given is not None:
+            try:
+                value = number(entries.check(given, today))
+                held = await entries.holding(connection, given.measure, given.period)
+                before = number(held.value) if held else ""
+                if held and len(given.reason) < 2:
+                    raise Incorrect("there is a value for this period already; to correct it, give the reason")
+                if (given.measure, given.period) in seen:
+                    raise Incorrect("the same measure and period stand in the file twice")
+                seen.add((given.measure, given.period))
+                good.append(given)
+            except HealthBrainError as wrong:
+                error = wrong.message
+        one = known.get(given.measure) if given else None
+        title = figures.title(said, one) if one else given.measure if given else "—"
+        period = given.period if given else "—"
+        lines.append(ImportLine(row.number, title, period, value, before, wording.tell(said, error)))
+    return lines, good
+
+
+async def _see(visit: Visit, connection: Connection) -> None:
+    await visit.decide(connection, "search", "indicator")
+    await plans.whole(visit, connection, await visit.platform.tree(connection))
+
+
+async def _may_write(visit: Visit, connection: Connection) -> None:
+    """Values of the whole area are entered by who sees and may write the whole area's."""
+    await visit.decide(connection, "write", "indicator")
+    if visit.who.role == "system":
+        raise Forbidden("values are entered by people")
+    await plans.whole(visit, connection, await visit.platform.tree(connection))
+
+
+def _given(form: Mapping[str, str]) -> Given:
+    dated = day(form.get("dated", ""))
+    if dated is None:
+        raise Incorrect("write the date as year-month-day, for instance 2026-06-30")
+    return Given(
+        measure=form.get("measure", ""),
+        period=form.get("period", "").strip(),
+        document=form.get("document", ""),
+        dated=dated,
+        value=_number(form.get("value", "")),
+        numerator=_number(form.get("numerator", "")),
+        denominator=_number(form.get("denominator", "")),
+        reason=form.get("reason", ""),
+    )
+
+
+def _number(text: str) -> float | None:
+    if not text.strip():
+        return None
+    try:
+        return float(text.replace(",", ""))
+    except ValueError:
+        raise Incorrect("the value is no number") from None
+
+
+def _again(raw: Mapping[str, Any]) -> Given:
+    """A line of the preview as it comes back from the browser; raises ValueError or KeyError when it is not one."""
+    texts = {name: str(raw[name]) for name in ("measure", "period", "document", "reason")}
+    numbers = {name: None if raw[name] is None else float(raw[name]) for name in ("value", "numerator", "denominator")}
+    return Given(dated=date.fromisoformat(raw["dated"]), **texts, **numbers)  # type: ignore[arg-type]  # names of its fields
+
+
+def _choice(said: Language, one: Definition) -> Choice:
+    supplier = figures.words(said, one.entry.supplier) if one.entry and one.entry.supplier else ""
+    fraction = one.entry is not None and one.entry.parts == "fraction"
+    in_plan = next((p.id for p in all_plans() if any(i.measure == one.id for i in p.indicators)), "")
+    hint = f"{figures.words(said, one.formula)} {supplier}".strip()
+    return Choice(one.id, figures.title(said, one), figures.unit(said, one), one.period, fraction, hint, in_plan)
+
+
+def _line(said: Language, definition: Definition, one: Entered) -> EntryLine:
+    parts = f"{number(one.numerator)} / {number(one.denominator)}" if one.denominator is not None else ""
+    return EntryLine(
+        id=one.id,
+        measure=one.measure,
+        title=figures.title(said, definition),
+        unit=figures.unit(said, definition),
+        period=one.period,
+        value=number(one.value),
+        parts=parts,
+        document=one.document,
+        dated=said.short_day(one.dated),
+        by=one.entered_by,
+        at=said.time(one.entered_at),
+        corrected=one.replaces is not None,
+        synthetic=one.synthetic,
+        url=f"/entries/{one.id}",
+    )
+
+
+def _event(visit: Visit, given: Given, id: int) -> audit.Event:
+    return visit.event("C", "indicator", given.measure, detail=f"{given.period} #{id}", interaction="entry")
+
+
+def _crumbs(visit: Visit) -> list[Crumb]:
+    return [*plans.crumbs(visit), Crumb(visit.language.say(N_("Entered values")), "/entries")]
