@@ -42,6 +42,7 @@ SERVICE = "urn:healthbrain:cs:service"  # what an encounter or an enrolment is f
 FINDING = "urn:healthbrain:cs:finding"  # own observation codes: followup-class, next-followup
 DEPARTMENT = "urn:healthbrain:cs:department"  # 诊疗科目
 QUALIFICATION = "urn:healthbrain:cs:qualification"  # 执业资格: physician, assistant-physician, nurse
+DEVICE = "urn:healthbrain:cs:device"  # 医疗设备类别: ct, mri, ventilator ...
 TUMOUR_STAGE = "urn:healthbrain:cs:tumour-stage"  # TNM 分期: 0 I II III IV X
 
 ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
@@ -60,6 +61,8 @@ EXT_EMR_LEVEL = "urn:healthbrain:ext:emr-level"
 EXT_INTERCONNECTION = "urn:healthbrain:ext:interconnection"
 EXT_CLOUD = "urn:healthbrain:ext:cloud"
 EXT_DIGITAL_HOSPITAL = "urn:healthbrain:ext:digital-hospital"
+# extension of Location: 编制床位数 of a ward (integer)
+EXT_BEDS = "urn:healthbrain:ext:beds"
 
 # codes of SERVICE (Encounter.type, EpisodeOfCare.type)
 OUTPATIENT = "outpatient"  # 门诊

@@ -37,6 +37,7 @@ TABLE_OF = MappingProxyType(
         systems.FINDING: "finding",
         systems.DEPARTMENT: "department",
         systems.QUALIFICATION: "qualification",
+        systems.DEVICE: "device",
         systems.TUMOUR_STAGE: "tumour_stage",
     }
 )

@@ -12,7 +12,7 @@ from functools import cache
 from json.encoder import encode_basestring
 
 from healthbrain.terms import systems, tables
-from healthbrain.twin import labs
+from healthbrain.twin import foodborne, labs
 from healthbrain.twin.events import Allergy, Care, Enrolment, Exam, FollowUp, Known, Note, Referral, Result, Shot, Visit
 from healthbrain.twin.faces import Face
 from healthbrain.twin.institutions import Staff
@@ -215,7 +215,23 @@ class Writer:
             self._procedure(code, f"{self._id('p', visit.number)}.{order}", visit, ident)
             for order, code in enumerate(visit.procedures)
         ]
-        return made
+        return made + self._food(visit, ident)
+
+    def _food(self, visit: Visit, encounter: str) -> list[Entry]:
+        """The questions of food-borne disease monitoring, where they were asked."""
+        if not (found := foodborne.asked(encounter, visit.diagnoses[0])):
+            return []
+        food, place, pathogen = found
+        eaten = (
+            f'"valueCodeableConcept":{concept(systems.FINDING, food)},"component":[{{"code":{concept(systems.FINDING, "food-place")},'
+            f'"valueCodeableConcept":{concept(systems.FINDING, place)}}}]'
+        )
+        cultured = f'"valueCodeableConcept":{concept(systems.FINDING, pathogen)}'
+        ident = self._id("q", visit.number)
+        return [
+            self._finding("food-exposure", eaten, f"{ident}.0", visit.at, encounter),
+            self._finding("food-pathogen", cultured, f"{ident}.1", visit.at, encounter),
+        ]
 
     def _follow_up(self, visit: FollowUp) -> list[Entry]:
         ident = self._id("e", visit.number)

@@ -1,4 +1,4 @@
-"""The district's directory as FHIR: Organization, Location, Practitioner and PractitionerRole, sent by the commission."""
+"""The district's directory as FHIR: Organization, Location, Practitioner and PractitionerRole, wards and devices, sent by the commission."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from json.encoder import encode_basestring as _text
 
 from healthbrain.terms import systems
-from healthbrain.twin import bundles
+from healthbrain.twin import bundles, resources
 from healthbrain.twin.bundles import Entry
 from healthbrain.twin.institutions import Institution, Staff
 from healthbrain.twin.outgoing import Outgoing
@@ -121,6 +121,7 @@ def messages(institutions: Sequence[Institution], staff: Sequence[Staff], at: da
     for member in staff:
         entries += [practitioner(member), role(member)]
     entries += teams(staff)
+    entries += resources.entries(institutions, staff)
     for number, start in enumerate(range(0, len(entries), 200)):
         part = entries[start : start + 200]
         sent = at + timedelta(seconds=number)
