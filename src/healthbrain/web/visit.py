@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
@@ -85,6 +85,12 @@ class Visit:
     async def decide(self, connection: Connection, action: Action, type: str) -> Scope:
         """What this visitor may touch; raises Forbidden."""
         return await self.platform.decide(connection, self.who, action, type)
+
+    async def administered(self, connection: Connection) -> Container[int]:
+        """The organisations whose accounts, tokens, sources and applications this visitor looks after: the own one and
+        those below it. Raises Forbidden."""
+        await self.decide(connection, "administer", "administration")
+        return (await self.platform.tree(connection)).subtree(self.who.organisation)
 
     def note(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
@@ -11,7 +11,8 @@ from starlette.responses import RedirectResponse, Response
 from healthbrain import access, audit
 from healthbrain.access import Account, Tree
 from healthbrain.audit import Query, Record
-from healthbrain.errors import HealthBrainError, Incorrect
+from healthbrain.database import Connection
+from healthbrain.errors import Conflict, HealthBrainError, Incorrect, NotFound
 from healthbrain.web import labels, wording
 from healthbrain.web.geography import towns
 from healthbrain.web.language import CHINA, N_, Language
@@ -145,9 +146,9 @@ async def accounts(visit: Visit, *, secret: str = "", error: str = "", status: i
     """The accounts."""
     said = visit.language
     async with visit.platform.pool.connection() as connection:
-        await visit.decide(connection, "administer", "administration")
+        own = await visit.administered(connection)
         tree = await visit.platform.tree(connection)
-        known = await access.accounts(connection)
+        known = [one for one in await access.accounts(connection) if one.organisation in own]
     lines = [_account(visit, tree, one) for one in known]
     page = AdminPage(
         "accounts",
@@ -155,7 +156,7 @@ async def accounts(visit: Visit, *, secret: str = "", error: str = "", status: i
         _tabs(visit, "accounts"),
         secret,
         error,
-        organisations=_places(tree),
+        organisations=_places(tree, own),
         accounts=lines,
     )
     return show(visit, "admin.html", page, crumbs=_crumbs(visit), toast=_toast(visit), status=status)
@@ -167,9 +168,9 @@ async def create_account(visit: Visit) -> Response:
     password = access.make_password()
     try:
         async with visit.platform.pool.connection() as connection:
-            await visit.decide(connection, "administer", "administration")
+            own = await visit.administered(connection)
             node = (await visit.platform.tree(connection)).by_code(form.get("organisation", ""))
-            if node is None:
+            if node is None or node.key not in own:
                 raise Incorrect("choose an organisation")
             made = await access.create_account(
                 connection, name=form.get("name", ""), password=password, role=form.get("role", ""),
@@ -196,7 +197,7 @@ async def reset_password(visit: Visit) -> Response:
     """Give an account a new password that must be changed at first use."""
     name, password = str((await visit.form()).get("name", "")), access.make_password()
     async with visit.platform.pool.connection() as connection:
-        await visit.decide(connection, "administer", "administration")
+        await _own_account(visit, connection, name)
         await access.set_password(connection, name, password, at=visit.at, must_change=True)
         await audit.record(connection, [visit.event("U", "account", name, detail="password")])
     return await accounts(visit, secret=_once(visit, f"{name} / {password}"))
@@ -206,9 +207,9 @@ async def tokens(visit: Visit, *, secret: str = "", error: str = "", status: int
     """The bearer tokens."""
     said = visit.language
     async with visit.platform.pool.connection() as connection:
-        await visit.decide(connection, "administer", "administration")
+        own = await visit.administered(connection)
         tree = await visit.platform.tree(connection)
-        known = await access.tokens(connection)
+        known = [one for one in await access.tokens(connection) if one.organisation in own]
     lines = [_token(visit, tree, one) for one in reversed(known)]
     page = AdminPage(
         "tokens",
@@ -216,7 +217,7 @@ async def tokens(visit: Visit, *, secret: str = "", error: str = "", status: int
         _tabs(visit, "tokens"),
         secret,
         error,
-        organisations=_places(tree),
+        organisations=_places(tree, own),
         tokens=lines,
     )
     return show(visit, "admin.html", page, crumbs=_crumbs(visit), status=status)
@@ -227,10 +228,10 @@ async def issue_token(visit: Visit) -> Response:
     form = {key: str(value).strip() for key, value in (await visit.form()).items()}
     try:
         async with visit.platform.pool.connection() as connection:
-            await visit.decide(connection, "administer", "administration")
+            own = await visit.administered(connection)
             node = (await visit.platform.tree(connection)).by_code(form.get("organisation", ""))
             days = form.get("days", "")
-            if node is None or not days.isdecimal():
+            if node is None or node.key not in own or not days.isdecimal():
                 raise Incorrect("choose an organisation and a number of days")
             token = await access.issue_token(
                 connection, name=form.get("name", ""), organisation=node.key, days=int(days), at=visit.at
@@ -245,7 +246,9 @@ async def revoke_token(visit: Visit) -> Response:
     """End a token."""
     prefix = str((await visit.form()).get("prefix", ""))
     async with visit.platform.pool.connection() as connection:
-        await visit.decide(connection, "administer", "administration")
+        own = await visit.administered(connection)
+        if all(one.prefix != prefix or one.organisation not in own for one in await access.tokens(connection)):
+            raise NotFound("there is no token with this prefix")
         await access.revoke_token(connection, prefix, visit.at)
         await audit.record(connection, [visit.event("D", "token", prefix)])
     return RedirectResponse("/admin/tokens", 303)
@@ -255,7 +258,7 @@ async def organisations(visit: Visit, *, error: str = "", status: int = 200) -> 
     """The organisation tree."""
     said = visit.language
     async with visit.platform.pool.connection() as connection:
-        await visit.decide(connection, "administer", "administration")
+        own = await visit.administered(connection)
         tree = await visit.platform.tree(connection)
     nodes = [
         NodeLine(
@@ -266,8 +269,10 @@ async def organisations(visit: Visit, *, error: str = "", status: int = 200) -> 
             _town(said, o.division),
         )
         for o in tree
+        if o.key in own
     ]
-    places = [(o.code, o.name) for o in tree if o.kind in ("municipality", "district", "institution")]
+    kinds = ("municipality", "district", "institution")
+    places = [(o.code, o.name) for o in tree if o.kind in kinds and o.key in own]
     known = [(town.code, town.said(said)) for town in towns().values()]
     page = AdminPage(
         "organisations",
@@ -286,10 +291,13 @@ async def create_organisation(visit: Visit) -> Response:
     form = {key: str(value).strip() for key, value in (await visit.form()).items()}
     try:
         async with visit.platform.pool.connection() as connection:
-            await visit.decide(connection, "administer", "administration")
-            parent = (await visit.platform.tree(connection)).by_code(form.get("parent", ""))
-            if parent is None or not form.get("code") or not form.get("name"):
+            own = await visit.administered(connection)
+            tree = await visit.platform.tree(connection)
+            parent, known = tree.by_code(form.get("parent", "")), tree.by_code(form.get("code", ""))
+            if parent is None or parent.key not in own or not form.get("code") or not form.get("name"):
                 raise Incorrect("give a code, a name and the organisation it belongs to")
+            if known is not None and (known.key not in own or known.key == visit.who.organisation):
+                raise Conflict("this code belongs to an organisation you do not administer")
             await access.put_organisation(
                 connection, code=form["code"], name=form["name"], kind=form.get("kind", ""), parent=parent.key,
                 fhir_id=f"org-{form['code']}", division=form.get("division", ""), at=visit.at,
@@ -336,11 +344,17 @@ async def _switch(visit: Visit, what: str) -> Response:
     if name == visit.who.account:
         raise Incorrect("nobody closes their own account")
     async with visit.platform.pool.connection() as connection:
-        await visit.decide(connection, "administer", "administration")
+        await _own_account(visit, connection, name)
         change = access.disable_account if what == "disable" else access.enable_account
         await change(connection, name, at=visit.at)
         await audit.record(connection, [visit.event("U", "account", name, detail=what)])
     return RedirectResponse(f"/admin?said={what}d&name={name}", 303)
+
+
+async def _own_account(visit: Visit, connection: Connection, name: str) -> None:
+    """Raises NotFound for an account that is not this visitor's to change, as for one that does not exist."""
+    if (await access.account(connection, name)).organisation not in await visit.administered(connection):
+        raise NotFound("there is no account of this name")
 
 
 def _toast(visit: Visit) -> Toast | None:
@@ -413,8 +427,8 @@ def _chain(said: Language, result: audit.Verification) -> Chain:
     return Chain(said.say(N_("The chain is broken. Keep the database as it is and call the security officer.")), "bad")
 
 
-def _places(tree: Tree) -> list[tuple[str, str]]:
-    return [(node.code, node.name) for node in tree if node.kind != "quarantine"]
+def _places(tree: Tree, own: Container[int]) -> list[tuple[str, str]]:
+    return [(node.code, node.name) for node in tree if node.kind != "quarantine" and node.key in own]
 
 
 def _town(said: Language, division: str) -> str:

@@ -9,7 +9,8 @@ from starlette.responses import RedirectResponse, Response
 
 from healthbrain import audit, exchange
 from healthbrain.access import Tree
-from healthbrain.errors import Incorrect
+from healthbrain.database import Connection
+from healthbrain.errors import Incorrect, NotFound
 from healthbrain.exchange import Source
 from healthbrain.web import labels
 from healthbrain.web.language import N_, Language
@@ -74,10 +75,9 @@ async def verify(visit: Visit) -> Response:
     """Say whose system an unknown sender is."""
     form = await visit.form()
     async with visit.platform.pool.connection() as connection:
-        await visit.decide(connection, "administer", "administration")
-        one = await exchange.source(connection, visit.request.path_params["source"])
+        one = await _theirs(visit, connection)
         node = (await visit.platform.tree(connection)).by_code(str(form.get("organisation", "")))
-        if node is None or node.kind == "quarantine":
+        if node is None or node.kind == "quarantine" or node.key not in await visit.administered(connection):
             raise Incorrect("choose the institution whose system this is")
         await exchange.put_source(
             connection, code=one.code, name=one.name, organisation=node.key, organisation_code=node.code, door=one.door,
@@ -92,8 +92,7 @@ async def verify(visit: Visit) -> Response:
 async def release(visit: Visit) -> Response:
     """Give what a verified source sent before to its institution; begun again where it was cut off."""
     async with visit.platform.pool.connection() as connection:
-        await visit.decide(connection, "administer", "administration")
-        one = await exchange.source(connection, visit.request.path_params["source"])
+        one = await _theirs(visit, connection)
         held = (await exchange.unreleased(connection)).get(one.key, 0)
         await audit.record(connection, [visit.event("U", "source", one.code, interaction="release")])
     return _releasing(visit, one.key, held) if held else RedirectResponse("/sources", 303)
@@ -108,9 +107,8 @@ async def block(visit: Visit) -> Response:
     """Refuse from now on what a source sends; what it sends is kept."""
     reason = str((await visit.form()).get("reason", ""))
     async with visit.platform.pool.connection() as connection:
-        await visit.decide(connection, "administer", "administration")
         one = await exchange.block_source(
-            connection, visit.request.path_params["source"], by=visit.who.account, reason=reason, at=visit.at
+            connection, (await _theirs(visit, connection)).key, by=visit.who.account, reason=reason, at=visit.at
         )
         event = visit.event("U", "source", one.code, detail=reason.strip(), interaction="block")
         await audit.record(connection, [event])
@@ -120,8 +118,7 @@ async def block(visit: Visit) -> Response:
 async def unblock(visit: Visit) -> Response:
     """Take in again what a source sends."""
     async with visit.platform.pool.connection() as connection:
-        await visit.decide(connection, "administer", "administration")
-        one = await exchange.unblock_source(connection, visit.request.path_params["source"])
+        one = await exchange.unblock_source(connection, (await _theirs(visit, connection)).key)
         await audit.record(connection, [visit.event("U", "source", one.code, interaction="unblock")])
     return RedirectResponse("/sources?said=unblocked", 303)
 
@@ -139,3 +136,11 @@ def _line(said: Language, tree: Tree, one: Source, held: int) -> SourceLine:
         one.blocked,
         held,
     )
+
+
+async def _theirs(visit: Visit, connection: Connection) -> Source:
+    """The source of the address, if it is this visitor's to look after. Raises NotFound."""
+    one = await exchange.source(connection, visit.request.path_params["source"])
+    if one.organisation not in await visit.administered(connection):
+        raise NotFound("there is no such source")
+    return one
