@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from healthbrain.database import Connection
+from healthbrain.database import Connection, Statement
 from healthbrain.exchange import express
 from tests.api_world import World, inhabited, observation, world
 
@@ -128,7 +129,8 @@ async def test_connections_that_broke_meanwhile_are_replaced_unseen(hb: World) -
     await asyncio.gather(*(hb.ask("POST", "Observation", "QPZS", json=sent(n)) for n in range(8)))
     await rows(
         hb,
-        "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and datname = current_database()",
+        "select pg_terminate_backend(pid, 10000) from pg_stat_activity"  # and wait until they have gone
+        " where pid <> pg_backend_pid() and datname = current_database()",
     )
     answers = await asyncio.gather(*(hb.ask("POST", "Observation", "QPZS", json=sent(n)) for n in range(8)))
     assert [answer.status_code for answer in answers] == [201] * 8
@@ -142,9 +144,9 @@ async def test_a_call_that_broke_off_is_carried_out_once(
     hb: World, monkeypatch: pytest.MonkeyPatch, committed: bool
 ) -> None:
     await hb.ask("POST", "Observation", "QPZS", json=sent(0))
-    whole, breaks = express._TAKE_IN, [True]
+    statement_for, breaks = express._take_in, [True]
 
-    async def breaking(connection: Connection, parameters: Any) -> Any:
+    async def breaking(whole: Statement, connection: Connection, parameters: Any) -> Any:
         if breaks and breaks.pop():
             if committed:
                 await whole(connection, parameters)
@@ -152,7 +154,7 @@ async def test_a_call_that_broke_off_is_carried_out_once(
             return await whole(connection, parameters)
         return await whole(connection, parameters)
 
-    monkeypatch.setattr(express, "_TAKE_IN", breaking)
+    monkeypatch.setattr(express, "_take_in", lambda parts: partial(breaking, statement_for(parts)))
     before = (await rows(hb, "select count(*) from resource"))[0][0]
     answer = await hb.ask("POST", "Observation", "QPZS", json=sent(1))
     assert answer.status_code == 201

@@ -1,8 +1,9 @@
 """The express lane: single FHIR writes that nothing stands against, many of them in one call of the database.
 
 A write is made ready outside any transaction, then waits for the next departure: while one call is under way the
-writes that arrive meanwhile gather and go together. A call holds each write's resource, ledger row and audit event, all or
-nothing. Whatever is out of the ordinary (a collision, a refusal, a type that somebody watches, an idempotency key) is
+writes that arrive meanwhile gather and go together. Most of what a call costs it costs once, so a call also waits a moment
+for those who wrote just before: a client that sends its next write as soon as it has its answer is back within that moment.
+A single client waits for nobody. A call holds each write's resource, ledger row and audit event, all or nothing. Whatever is out of the ordinary (a collision, a refusal, a type that somebody watches, an idempotency key) is
 left to the ordinary way, one transaction each, which knows every case; so one write never spoils another.
 
 A call that broke off with its connection is sent again under the same delivery numbers: had it been committed after
@@ -12,6 +13,8 @@ all, the numbers are taken, and that is how we know.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,11 +33,24 @@ from healthbrain.exchange.plausible import future_facts
 from healthbrain.exchange.values import Arrival, Receipt, Source
 from healthbrain.fhir import parse
 from healthbrain.scope import Scope
-from healthbrain.store import READY_TYPES, Ready, Write, WriteContext, Written, arrays, make_ready, ready_columns
+from healthbrain.store import (
+    READY_TYPES,
+    Ready,
+    Write,
+    WriteContext,
+    Written,
+    arrays,
+    make_ready,
+    ready_columns,
+    together,
+)
 from healthbrain.store.parameters import catalog, remembered
+from healthbrain.store.together import Part
 
 _MOST = 64  # writes in one call
 _CALLS = 2  # under way at a time
+_FULL = 8  # writes from which on a second call is worth its cost
+_COMPANY = 0.002  # seconds that a call waits for those who came with the last one
 _WAIT = 5.0  # seconds for a connection
 _ATTEMPTS = 16  # more than a pool has connections: after a restart of the database each of them may be broken
 _ENDING = (psycopg.errors.AdminShutdown, psycopg.errors.CrashShutdown, psycopg.errors.CannotConnectNow)
@@ -46,10 +62,22 @@ _OWN_TYPES = (
     17,  # bytea
     25,  # text
 )
-_TAKE_IN = Statement(
-    f"select take_in_1({', '.join(f'${n + 1}' for n in range(len(_OWN_TYPES) + len(READY_TYPES)))})",
-    (*_OWN_TYPES, *READY_TYPES),
-)
+_DELIVERED = """
+delivered as (
+    insert into delivery (id, source, door, received_at, settled_at, state, message_type, digest, size, entries, written, request)
+    select n.id, n.source, 'fhir', n.received, n.settled, 'accepted', n.type, n.digest, n.size, 1, 1, n.request::jsonb
+    from unnest($1, $2, $3, $4, $5, $6, $7, $8) as n(id, source, received, settled, type, digest, size, request)
+    returning 1)"""
+_KEPT = "kept as (insert into delivery_raw (delivery, raw) select n.id, n.raw from unnest($1, $9) as n(id, raw))"
+
+
+@functools.cache
+def _take_in(parts: frozenset[Part]) -> Statement:
+    """The statement for a group. The row of the ledger comes first: its number tells whether an earlier try was committed."""
+    first = len(_OWN_TYPES) + 1
+    queries = [_DELIVERED, _KEPT, *together.clauses(first, parts, "delivered")]
+    sql = f"with {', '.join(queries)} select {together.placed(first, parts)}, audit_append($10, null, $11)"
+    return Statement(sql, (*_OWN_TYPES, *READY_TYPES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +118,9 @@ class Express:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._waiting: list[_Passenger] = []
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._driving: set[asyncio.Task[None] | None] = set()
+        self._expected = 1  # how many write at a time, as far as the last calls tell
+        self._complete = asyncio.Event()  # as many are waiting
         self._numbers: list[int] = []
         self._knowing = asyncio.Lock()
 
@@ -105,10 +135,10 @@ class Express:
             return None
         passenger = _Passenger(arrival, source, ready, terms, at, begun, asyncio.get_running_loop().create_future())
         self._waiting.append(passenger)
-        if len(self._under_way) < _CALLS:
-            task = asyncio.create_task(self._drive(), name="express lane")
-            self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
+        if len(self._waiting) >= self._expected:
+            self._complete.set()
+        if not self._driving or (len(self._waiting) >= _FULL and len(self._driving) < _CALLS):
+            self._driving.add(asyncio.create_task(self._drive(), name="express lane"))
         if not await passenger.done:
             return None
         written = ready.written
@@ -118,9 +148,9 @@ class Express:
         wanted = arrival.interaction
         if wanted is None or wanted.method not in {"POST", "PUT"} or len(arrival.raw) > _LARGEST:
             return None
-        if not self._numbers:
-            self._numbers += await self._more_numbers()
         await self._know_parameters()
+        while not self._numbers:
+            self._numbers += await self._more_numbers()
         context = WriteContext(
             source.organisation, at, self._numbers.pop(), arrival.author, terms.scope, invariants=source.invariants
         )
@@ -153,20 +183,35 @@ class Express:
             await self._pool.putconn(connection)
 
     async def _drive(self) -> None:
-        while self._waiting:
-            group = self._depart()
-            try:
-                done = await self._carry(group)
-            except BaseException as error:
-                for one in group:
-                    if not one.done.done():
-                        one.done.set_exception(Lost(type(error).__name__))
-                if not isinstance(error, Exception):
-                    raise
-            else:
-                for one in group:
-                    if not one.done.done():
-                        one.done.set_result(done)
+        try:
+            while self._waiting:
+                await self._company()
+                await self._send(self._depart())
+        finally:  # at once, so that who comes now sees that nobody drives any more
+            self._driving.discard(asyncio.current_task())
+
+    async def _send(self, group: Sequence[_Passenger]) -> None:
+        try:
+            done = await self._carry(group)
+        except BaseException as error:
+            for one in group:
+                if not one.done.done():
+                    one.done.set_exception(Lost(type(error).__name__))
+            if not isinstance(error, Exception):
+                raise
+        else:
+            for one in group:
+                if not one.done.done():
+                    one.done.set_result(done)
+        self._expected = min(len(group) + len(self._waiting), _FULL)
+
+    async def _company(self) -> None:
+        """Wait until as many are here as wrote just before, but no longer than a moment."""
+        if len(self._waiting) < self._expected:
+            self._complete.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_COMPANY):
+                    await self._complete.wait()
 
     def _depart(self) -> list[_Passenger]:
         """Those who go now: the longest waiting, no resource twice."""
@@ -183,9 +228,12 @@ class Express:
     async def _carry(self, group: Sequence[_Passenger]) -> bool:
         """One call; False when it was refused as a whole. Raises what leaves it open whether it was committed."""
         try:
-            parameters = _parameters(group)
+            columns = ready_columns([one.ready for one in group])
+            parameters = [*_own_parameters(group), *columns]
         except Exception:  # alone the one that cannot be sent says why
             return False
+        changing = any(one.ready.draft.current is not None for one in group)
+        statement = _take_in(together.parts_of(columns, changing=changing))
         sent = False
         for attempt in range(_ATTEMPTS):
             try:
@@ -196,7 +244,7 @@ class Express:
                 return False
             try:
                 sent = True
-                rids = _bigints((await _TAKE_IN(connection, parameters))[0][0] or b"")
+                rids = _bigints((await statement(connection, parameters))[0][0] or b"")
             except psycopg.OperationalError as error:
                 if not (connection.broken or isinstance(error, _ENDING)):
                     return False  # refused with a reason of its own, as a deadlock or a full disk: nothing was written
@@ -215,7 +263,7 @@ class Express:
         return False
 
 
-def _parameters(group: Sequence[_Passenger]) -> list[bytes | None]:
+def _own_parameters(group: Sequence[_Passenger]) -> list[bytes | None]:
     moments = arrays.microseconds
     content, rows = audit.sealed([one.terms.event(one.ready.written) for one in group])
     return [
@@ -230,7 +278,6 @@ def _parameters(group: Sequence[_Passenger]) -> list[bytes | None]:
         arrays.bytea([ledger.pack(one.arrival.raw) for one in group]),
         content,
         rows,
-        *ready_columns([one.ready for one in group]),
     ]
 
 

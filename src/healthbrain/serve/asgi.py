@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from healthbrain.api import BASE, create_api
 from healthbrain.api.hubs import Hubs
 from healthbrain.runtime import Platform
-from healthbrain.serve.process import die_with_parent
+from healthbrain.serve.process import die_with_parent, settle_memory
 from healthbrain.settings import Settings, load
 from healthbrain.web import create_web
 
@@ -51,6 +51,7 @@ def application(settings: Settings) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         app.state.platform = platform
         async with platform:
+            settle_memory()
             yield
 
     hubs = Route("/api/hubs", Hubs(platform).__call__, methods=["GET"])

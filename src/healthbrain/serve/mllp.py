@@ -8,7 +8,7 @@ import signal
 
 from healthbrain import exchange
 from healthbrain.runtime import Platform
-from healthbrain.serve.process import die_with_parent
+from healthbrain.serve.process import die_with_parent, settle_memory
 from healthbrain.settings import Settings, load
 
 log = logging.getLogger("healthbrain.mllp")
@@ -20,6 +20,7 @@ async def run(settings: Settings) -> None:
     for sig in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(sig, stop.set)
     async with Platform(settings) as platform:
+        settle_memory()
         server = await exchange.serve_mllp(
             settings.host,
             settings.mllp_port,

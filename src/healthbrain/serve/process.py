@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import logging
 import signal
 import subprocess
@@ -22,6 +23,17 @@ def die_with_parent(sig: int = signal.SIGKILL) -> None:
     """Ask the kernel to end this process when its parent ends, however that happens."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, sig)
+
+
+def settle_memory() -> None:
+    """What is here now stays: leave it out of every later search for garbage, and search less often.
+
+    The definitions alone are a million objects; looking at them and at each answer's short-lived dicts cost 18 % of the
+    time of preparing a resource.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 @dataclass

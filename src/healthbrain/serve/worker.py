@@ -31,7 +31,7 @@ from healthbrain.runtime.jobs import (
     sweep_files,
     tidy_subscriptions,
 )
-from healthbrain.serve.process import die_with_parent
+from healthbrain.serve.process import die_with_parent, settle_memory
 from healthbrain.settings import Settings, load
 
 log = logging.getLogger("healthbrain.worker")
@@ -70,6 +70,7 @@ async def run(settings: Settings) -> None:
     for sig in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(sig, stop.set)
     async with Platform(settings) as platform:
+        settle_memory()
         lanes = dict.fromkeys(job.lane for job in JOBS)
         await asyncio.gather(*(_walk([job for job in JOBS if job.lane == lane], platform, stop) for lane in lanes))
 
