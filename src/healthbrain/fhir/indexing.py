@@ -6,9 +6,10 @@ A converter appends to the lists of `Found`, once for each parameter the element
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from math import inf
+from math import inf, isfinite
 from typing import Any
 
 from healthbrain.fhir import reference
@@ -21,6 +22,7 @@ Amount = tuple[float, float, float, str, str, str]
 Convert = Callable[[Any, Params, "Found"], None]
 
 _new = tuple.__new__
+_SAMPLE = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 _CURRENCY = "urn:iso:std:iso:4217"
 
 
@@ -293,11 +295,13 @@ def _range(value: dict[str, Any], params: Params, found: Found) -> None:
 
 
 def _sampled_data(value: dict[str, Any], params: Params, found: Found) -> None:
-    """The span of the samples; E, U and L stand for error and out of range and are passed over."""
+    """The span of the samples; E, U and L stand for error and out of range and are passed over, as is what is no number."""
     origin, factor = value.get("origin", {}), float(value.get("factor", 1))
-    samples = [float(word) for word in value.get("data", "").split() if word not in {"E", "U", "L"}]
+    samples = [float(word) for word in value.get("data", "").split() if _SAMPLE.fullmatch(word)]
     if samples and "value" in origin:
         ends = sorted(float(origin["value"]) + factor * sample for sample in (min(samples), max(samples)))
+        if not all(map(isfinite, ends)):
+            return
         names = origin.get("system", ""), origin.get("code", ""), origin.get("unit", "")
         for param in params:
             found.numbers.append(Number(param, ends[0], ends[1], sum(ends) / 2, *names))

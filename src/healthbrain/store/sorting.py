@@ -105,7 +105,8 @@ def _quantity(param: int, end: str, best: str, asking: Asking) -> Condition:
     units = lines(asking.need(UnitsInUse()))
     hashes = arrays.int8([keys.name_hash(f"{UCUM}|{unit}") for unit, _, _ in units])
     factors, shifts = arrays.float8([line[1] for line in units]), arrays.float8([line[2] for line in units])
-    value = f"coalesce({end} * u.factor + u.shift, {end})"
+    # beyond all measure a product would not fit, and the database refuse the whole search
+    value = f"coalesce(case when abs({end}) < 1e200 then {end} * u.factor + u.shift end, {end})"
     return Condition(
         f"(select coalesce({best}({value}) filter (where n.unit <> 0), {best}({end}))"
         " from resource_number n left join unnest(%s, %s, %s) u(unit, factor, shift) on u.unit = n.unit"
