@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from struct import Struct, pack
+from struct import Struct, pack, unpack
 from typing import ClassVar
 from weakref import WeakSet
 
@@ -107,7 +107,8 @@ def int8_raw(values: Sequence[bytes]) -> Int8:
 
 def int8_text(values: Iterable[bytes]) -> str:
     """One bigint[] as text, from numbers that are already 8 big-endian bytes: an array inside a text[] of many."""
-    return "{" + ",".join([str(int.from_bytes(v, "big", signed=True)) for v in values]) + "}"
+    raw = b"".join(values)
+    return "{" + str(list(unpack(f">{len(raw) // 8}q", raw)))[1:-1] + "}"
 
 
 def int4(values: Sequence[int]) -> Int4:
