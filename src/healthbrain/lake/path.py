@@ -29,7 +29,7 @@ class Span:
     """A calendar length: 90 days."""
 
     number: int
-    unit: str  # day, week, month, year
+    unit: str  # hour (of an instant only), day, week, month, year
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ _PRECEDENCE = {
     **dict.fromkeys(("+", "-"), 8),
     **dict.fromkeys(("*", "/"), 9),
 }
-_UNITS = {unit + plural: unit for unit in ("day", "week", "month", "year") for plural in ("", "s")}
+_UNITS = {unit + plural: unit for unit in ("hour", "day", "week", "month", "year") for plural in ("", "s")}
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "f": "\f"}
 
 

@@ -98,6 +98,8 @@ def age(birth: date, at: date) -> int:
 
 def shift(moment: Any, number: int, unit: str) -> Any:
     """A date moved by a calendar length; the last day of a month stays within it."""
+    if unit == "hour":
+        return moment + timedelta(hours=number)
     if unit in {"day", "week"}:
         return moment + timedelta(days=number * (7 if unit == "week" else 1))
     months = moment.year * 12 + moment.month - 1 + number * (12 if unit == "year" else 1)

@@ -115,14 +115,14 @@ CAST = {
 }
 _KIND = Weighted([(kind, kind.weight) for kind in KINDS])
 
-_DEATHS = (
+_DEATHS = (  # yearly probability of dying by age; gives a life expectancy near that of a Shanghai district
     (0, 1, 0.003),
-    (1, 40, 0.0005),
-    (40, 60, 0.002),
-    (60, 70, 0.008),
-    (70, 80, 0.022),
-    (80, 90, 0.07),
-    (90, 200, 0.19),
+    (1, 40, 0.0004),
+    (40, 60, 0.0014),
+    (60, 70, 0.0056),
+    (70, 80, 0.015),
+    (80, 90, 0.052),
+    (90, 200, 0.17),
 )
 
 
