@@ -229,3 +229,14 @@ async def test_a_transaction_with_a_read_that_cannot_be_done_is_refused_whole(hb
     answer = await hb.ask("POST", "", "QPZS", json=bundle("transaction", put("never", "b-zs"), ask("GET", url)))
     assert answer.status_code in (400, 404, 501), answer.text
     assert (await hb.ask("GET", "Observation/never", "QPZS")).status_code == 404
+
+
+async def test_answers_stand_at_the_places_of_their_entries_whatever_becomes_of_the_others(hb: World) -> None:
+    future = {
+        "request": {"method": "PUT", "url": "Observation/late"},
+        "resource": {**observation("late", "b-zs"), "effectiveDateTime": "2999-01-01"},
+    }
+    sent = bundle("batch", future, ask("GET", "Patient/b-zs"), put("one", "b-zs"), future, put("two", "b-zs"))
+    answer = await hb.ask("POST", "", "QPZS", json=sent)
+    assert statuses(answer) == ["422", "200", "201", "422", "201"]
+    assert answer.json()["entry"][4]["response"]["location"].startswith("Observation/two/")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import anyio
 import pytest
 from psycopg.conninfo import make_conninfo
 from tests.api_world import BASE, World, observation, world
@@ -517,3 +518,41 @@ async def test_urls_are_those_the_client_knows(hb: World) -> None:
 async def test_healthz_is_open_and_says_ready(hb: World) -> None:
     answer = await hb.client.get("/healthz")
     assert (answer.status_code, answer.json()) == (200, {"status": "ready"})
+
+
+async def test_if_none_match_star_writes_only_what_is_new(hb: World) -> None:
+    body = {"resourceType": "Patient", "id": "once", "active": True}
+    star = {"if-none-match": "*"}
+    assert (await hb.ask("PUT", "Patient/once", "QPZS", json=body, headers=star)).status_code == 201
+    again = await hb.ask("PUT", "Patient/once", "QPZS", json={**body, "active": False}, headers=star)
+    assert again.status_code == 412, again.text
+    entry = {"resource": body, "request": {"method": "PUT", "url": "Patient/once", "ifNoneMatch": "*"}}
+    batch = {"resourceType": "Bundle", "type": "batch", "entry": [entry]}
+    answer = await hb.ask("POST", "", "QPZS", json=batch)
+    assert answer.json()["entry"][0]["response"]["status"][:3] == "412"
+    await hb.ask("DELETE", "Patient/once", "QPZS")
+    assert (await hb.ask("PUT", "Patient/once", "QPZS", json=body, headers=star)).status_code == 201
+
+
+async def test_a_history_tells_what_was_current_at_a_time(hb: World) -> None:
+    moments = []
+    for n in range(3):
+        body = {"resourceType": "Patient", "id": "changing", "name": [{"text": str(n)}]}
+        answer = await hb.ask("PUT", "Patient/changing", "QPZS", json=body)
+        moments.append(answer.json()["meta"]["lastUpdated"])
+        await anyio.sleep(0.005)  # times are kept to the millisecond
+
+    async def versions(query: str) -> list[str]:
+        found = (await hb.ask("GET", f"Patient/changing/_history?{query}", "QPZS")).json()
+        return [one["resource"]["meta"]["versionId"] for one in found.get("entry", ())]
+
+    assert await versions(f"_at={moments[0]}") == ["1"]
+    assert await versions(f"_at={moments[1]}") == ["2"]
+    assert await versions(f"_at={moments[2][:10]}") == ["3", "2", "1"]
+    assert await versions("_at=2999") == ["3"]
+    assert await versions("_at=1999") == []
+    for wrong in ("_at=never", "_sort=_lastUpdated", "nonsense=1"):
+        assert (await hb.ask("GET", f"Patient/changing/_history?{wrong}", "QPZS")).status_code == 400
+    system = (await hb.ask("GET", f"Patient/_history?_at={moments[0]}&_count=1000", "QPZS")).json()
+    mine = [one for one in system["entry"] if one["fullUrl"].endswith("/changing")]
+    assert [one["resource"]["meta"]["versionId"] for one in mine] == ["1"]

@@ -104,3 +104,11 @@ async def test_a_text_is_found_over_http_and_not_written_into_the_log(hb: World)
     assert [entry["resource"]["id"] for entry in answer.json()["entry"]] == ["n"]
     (event,) = await hb.events("texts")
     assert "肺" not in str(event.detail)
+
+
+async def test_the_self_link_says_what_was_processed(hb: World) -> None:
+    answer = await hb.ask(
+        "GET", "Patient?nonsense=1&gender=female&active=", "QPZS", headers={"prefer": "handling=lenient"}
+    )
+    links = {link["relation"]: link["url"] for link in answer.json()["link"]}
+    assert links == {"self": "http://testserver/fhir/Patient?gender=female"}

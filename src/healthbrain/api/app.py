@@ -281,6 +281,9 @@ def _database_error(error: psycopg.Error) -> HealthBrainError:
         return Conflict("somebody else changed the same resources at the same moment; send it again")
     if isinstance(error, psycopg.OperationalError):
         return Unavailable("the database does not answer; nothing was stored, try again in a few seconds")
+    if isinstance(error, psycopg.errors.DataError):
+        log.warning("refused by the database as data: %s (%s)", type(error).__name__, error.sqlstate)
+        return Incorrect("it holds text or numbers that the database cannot compare or keep")
     log.error("database error %s (%s)", type(error).__name__, error.sqlstate)
     return Fault()
 

@@ -28,7 +28,8 @@ def searchset(page: Page, base: str, path: str, params: Params, *, bodies: Seque
         issues = [{"severity": "warning", "code": "incomplete", "diagnostics": note} for note in page.notes]
         outcome = orjson.dumps({"resourceType": "OperationOutcome", "issue": issues})
         entries.append(b'{"resource":%b,"search":{"mode":"outcome"}}' % outcome)
-    return _bundle(b"searchset", page.total, _links(base, path, params, page.next), entries)
+    used = [(key, value) for key, value in params if value and key not in page.ignored]  # R4: what was processed
+    return _bundle(b"searchset", page.total, _links(base, path, used, page.next), entries)
 
 
 def history(page: Page, base: str, path: str, params: Params) -> bytes:

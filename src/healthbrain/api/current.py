@@ -86,4 +86,4 @@ class ScopedStore(Store):
 
 def _narrowed(context: WriteContext) -> WriteContext:
     current = _CURRENT.get()
-    return replace(context, scope=current.scope, reach=current.reach, elsewhere=current.elsewhere)
+    return replace(context, scope=current.scope, reach=current.reach, elsewhere=context.elsewhere | current.elsewhere)

@@ -14,12 +14,14 @@ from healthbrain.api.media import UnsupportedMedia
 from healthbrain.api.platform import Platform
 from healthbrain.api.queries import described
 from healthbrain.errors import Forbidden, Incorrect, NotFound
-from healthbrain.fhir import summary
+from healthbrain.fhir import date_interval, summary
 from healthbrain.scope import Action, Scope
 from healthbrain.store import Care, Page, Stored
 
 _MOST = 1000
 _USUAL = 50
+_EVER = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+_OF_HISTORY = frozenset({"_since", "_at", "_count", "_format", "_pretty", bundles.CURSOR})
 
 
 class Reading:
@@ -53,10 +55,16 @@ class Reading:
         call.trace.interaction, call.trace.id = f"history-{level}", id_
         scope = await self._scope(call, "read" if id_ else "search", type_ or "Bundle")
         since = instant(call.param("_since"), "_since") if call.param("_since") else None
+        during = date_interval_of(call.param("_at")) if call.param("_at") else None
+        unknown = {key for key, _ in call.params} - _OF_HISTORY
+        if unknown and call.prefers("handling") != "lenient":
+            raise Incorrect("a history takes _since, _at and _count; it is sorted newest first")
         history, count, cursor = self._platform.store.history, count_of(call, _USUAL), call.param(bundles.CURSOR)
         page = await ask(
             self._platform.readers,
-            lambda c: history(c, type_, id_, since=since, count=count, cursor=cursor or None, scope=scope),
+            lambda c: history(
+                c, type_, id_, since=since, during=during, count=count, cursor=cursor or None, scope=scope
+            ),
         )
         self._shown(call, page)
         path = "/".join(part for part in (type_, id_, "_history") if part)
@@ -200,6 +208,15 @@ def count_of(call: Call, usual: int) -> int:
     if not text.isascii() or not text.isdigit():
         raise Incorrect("_count is a whole number")
     return min(int(text[:9]), _MOST)
+
+
+def date_interval_of(text: str) -> tuple[datetime, datetime]:
+    """The time that `_at` means, as far as it was written. Raises Incorrect."""
+    try:
+        low, high = date_interval(text.replace(" ", "+"))
+    except (ValueError, OverflowError):
+        raise Incorrect("_at is a date or time such as 2026-03 or 2026-03-01T08:00:00+08:00") from None
+    return low or _EVER[0], high or _EVER[1]
 
 
 def instant(text: str, name: str) -> datetime:

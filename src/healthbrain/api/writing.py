@@ -28,7 +28,7 @@ from healthbrain.errors import Forbidden, HealthBrainError, Incorrect, Malformed
 from healthbrain.exchange import Arrival, Interaction, Receipt, Terms
 from healthbrain.fhir import dump, parse
 from healthbrain.scope import Action, Principal, Scope
-from healthbrain.store import WriteContext, Written
+from healthbrain.store import NOTHING, WriteContext, Written
 
 NOWHERE = Scope((), ())
 
@@ -52,10 +52,11 @@ class Writing:
         return await self.change(call, interaction, await self._resource(call), scope)
 
     async def update(self, call: Call, type_: str, id_: str) -> Answer:
-        """PUT /Type/id, with If-Match only over the version the client has seen"""
+        """PUT /Type/id, with If-Match only over the version the client has seen, with If-None-Match: * only if it is new"""
         call.trace.interaction, call.trace.action, call.trace.id = "update", "U", id_
         scope = await self._scope(call, "write", type_)
-        interaction = Interaction("PUT", type_, id_, if_match=call.if_match())
+        expected = NOTHING if call.header(b"if-none-match") == "*" else call.if_match()
+        interaction = Interaction("PUT", type_, id_, if_match=expected)
         return await self.change(call, interaction, await self._resource(call), scope)
 
     async def update_matching(self, call: Call, type_: str) -> Answer:

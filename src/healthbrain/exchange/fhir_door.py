@@ -9,6 +9,7 @@ import asyncio
 import base64
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from dataclasses import replace
 from typing import Any
 
 from healthbrain.database import Connection
@@ -98,10 +99,10 @@ async def write_bundle(
         found = [issue for n in sorted(wrong) for issue in wrong[n]]
         raise Invalid(f"{found[0].expression}: {found[0].text}", issues=found)
     if wrong:
-        kept = {**bundle, "entry": [entry for n, entry in enumerate(asked) if n not in wrong]}
-        response = await store.bundle(connection, kept, context, observers=observers)
-        for n in sorted(wrong):
-            response.setdefault("entry", []).insert(n, _refusal(wrong[n]))
+        passed = replace(context, elsewhere=context.elsewhere | wrong.keys())
+        response = await store.bundle(connection, bundle, passed, observers=observers)
+        for n in wrong:
+            response["entry"][n] = _refusal(wrong[n])
     else:
         response = await store.bundle(connection, bundle, context, observers=observers)
     answers = [entry.get("response", {}) for entry in response.get("entry", [])]

@@ -27,6 +27,7 @@ from healthbrain.store.ready import (
 )
 from healthbrain.store.store import Store
 from healthbrain.store.values import (
+    NOTHING,
     WHOLE,
     Care,
     Observer,
@@ -43,6 +44,7 @@ from healthbrain.store.writing import to_the_millisecond
 
 __all__ = [
     "LARGEST_BUNDLE",
+    "NOTHING",
     "READY_TYPES",
     "START",
     "WHOLE",

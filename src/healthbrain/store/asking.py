@@ -61,6 +61,7 @@ class Asking:
     terminology: Terminology = field(default_factory=StoredTerminology)
     known: dict[Need, Any] = field(default_factory=dict)
     selects: int = 0
+    ignored: set[str] = field(default_factory=set)  # parameters that are unknown, when not strict
     notes: list[str] = field(default_factory=list)  # what the reader should be told beside the result
 
     def need(self, need: Need) -> Any:

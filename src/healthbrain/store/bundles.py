@@ -103,7 +103,7 @@ async def _batch(
     entries: list[Entry] = []
     for number, one in enumerate(raw):
         if number in context.elsewhere:
-            answers[number] = {"response": {"status": "200 OK"}}
+            answers[number] = {"response": {}}
             continue
         try:
             entries.append(read_entry(number, one))

@@ -16,7 +16,7 @@ from healthbrain.errors import (
 from healthbrain.fhir import definitions
 from healthbrain.scope import Action
 from healthbrain.store.patching import Patch, read_patch
-from healthbrain.store.values import Stored
+from healthbrain.store.values import NOTHING, Stored
 
 ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
 _ETAG = re.compile(r'(?:W/)?"?(\d{1,9})"?')
@@ -89,7 +89,9 @@ def read_entry(number: int, raw: Any) -> Entry:
         query=[],
         resource=resource if method in {"POST", "PUT"} else None,
         full_url=raw.get("fullUrl", "") if isinstance(raw.get("fullUrl", ""), str) else "",
-        if_match=_if_match(request.get("ifMatch"), place),
+        if_match=NOTHING
+        if method == "PUT" and request.get("ifNoneMatch") == "*"
+        else _if_match(request.get("ifMatch"), place),
         if_none_exist=query_of(str(request.get("ifNoneExist", "")).lstrip("?")),
         patch=read_patch(resource, place) if method == "PATCH" else None,
     )

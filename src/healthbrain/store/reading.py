@@ -105,12 +105,21 @@ async def vread(connection: Connection, type_: str, id_: str, version: int, *, s
     return found
 
 
+# written before its end, and not replaced before its beginning
+_CURRENT_DURING = (
+    "r.updated < %s and not exists (select from resource_history l where l.rid = r.rid and l.version > r.version"
+    " and l.updated <= %s) and not exists (select from resource l where l.rid = r.rid and l.version > r.version"
+    " and l.updated <= %s)"
+)
+
+
 async def history(
     connection: Connection,
     type_: str | None,
     id_: str | None,
     *,
     since: datetime | None = None,
+    during: tuple[datetime, datetime] | None = None,
     count: int = 100,
     cursor: str | None = None,
     scope: Scope = EVERYTHING,
@@ -121,12 +130,15 @@ async def history(
     """
     arrays.teach(connection)
     count = max(1, min(count, _LARGEST_PAGE))
-    question = ["history", type_, id_, since.isoformat() if since else None]
+    question = ["history", type_, id_, since.isoformat() if since else None, str(during) if during else ""]
     after = cursors.read(cursor, question) if cursor else None
     conditions, parameters = _versions_of(type_, id_)
     if since is not None:
         conditions.append("r.updated >= %s")
         parameters.append(since)
+    if during is not None:
+        conditions.append(_CURRENT_DURING)
+        parameters += [during[1], during[0], during[0]]
     if after is not None:
         try:
             at, rid, version = datetime.fromisoformat(after[0]), int(after[1]), int(after[2])
@@ -140,7 +152,7 @@ async def history(
         conditions.append(rule)
         parameters += extra
     rows = await _versions(connection, conditions, parameters, count + 1)
-    if not rows and after is None and since is None and id_ is not None and type_ is not None:
+    if not rows and after is None and since is None and during is None and id_ is not None and type_ is not None:
         raise missing(type_, id_)
     versions = [stored(row) for row in rows[:count]]
     following = None

@@ -57,8 +57,9 @@ async def search(
     await first.until_known(connection, lambda: check_includes(types, question.includes, first))
     total = await _total(connection, selections, "accurate" if question.only_count else question.total)
     notes = tuple(note for asking in askings.values() for note in asking.notes)
+    ignored = frozenset.intersection(*(frozenset(asking.ignored) for asking in askings.values()))
     if question.only_count:
-        return Page([], [], None, total, notes)
+        return Page([], [], None, total, notes, ignored)
     matches, following = await page_of(connection, selections, question, first)
     added: list[Stored] = []
     if question.includes and matches:
@@ -67,7 +68,7 @@ async def search(
             added += await included(connection, own, question.includes, askings[name])
         shown = {one.rid for one in matches}
         added = list({one.rid: one for one in added if one.rid not in shown}.values())
-    return Page(matches, added, following, total, notes)
+    return Page(matches, added, following, total, notes, ignored)
 
 
 def _types(

@@ -76,6 +76,7 @@ def _condition(index: TypeIndex, criterion: Criterion, asking: Asking, row: str,
         if asking.strict or depth:
             known = ", ".join(sorted(code for code, p in index.parameters.items() if p.type != "special"))
             raise Incorrect(f"'{criterion.name}' is not a search parameter of {index.name}; known are {known}")
+        asking.ignored.add(criterion.written)
         return None
     if criterion.chain:
         return _chain(index, criterion, _inner(criterion), asking, row, depth)

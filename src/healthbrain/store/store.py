@@ -87,12 +87,18 @@ class Store:
         id: str | None = None,
         *,
         since: datetime | None = None,
+        during: tuple[datetime, datetime] | None = None,
         count: int = 100,
         cursor: str | None = None,
         scope: Scope = EVERYTHING,
     ) -> Page:
-        """Versions newest first, of one resource, one type or everything; deletions are in it with an empty body."""
-        return await reading.history(connection, type, id, since=since, count=count, cursor=cursor, scope=scope)
+        """Versions newest first, of one resource, one type or everything; deletions are in it with an empty body.
+
+        `during` keeps those that were current at some moment of that time.
+        """
+        return await reading.history(
+            connection, type, id, since=since, during=during, count=count, cursor=cursor, scope=scope
+        )
 
     async def search(
         self,

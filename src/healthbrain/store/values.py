@@ -14,13 +14,16 @@ from healthbrain.scope import EVERYTHING, Action, Scope
 Kind = Literal["create", "update", "delete", "merge"]
 
 
+NOTHING = -1
+
+
 @dataclass(frozen=True, slots=True)
 class Write:
     """One wish to change a resource.
 
     `create` without id gets one from the server. `update` is an upsert by id. `merge` lays the elements present in
     `resource` over the current version (objects recursively, lists and plain values replaced) and creates it when it
-    is not there. `if_match` is the version the sender has seen.
+    is not there. `if_match` is the version the sender has seen; NOTHING when it must not be there.
     """
 
     kind: Kind
@@ -140,3 +143,4 @@ class Page:
     next: str | None
     total: int | None = None
     notes: tuple[str, ...] = ()  # what the reader should know about the result
+    ignored: frozenset[str] = frozenset()  # parameters that had no part in it, as they were written

@@ -25,7 +25,7 @@ from healthbrain.store.granted import grants_writing, rows_of
 from healthbrain.store.parameters import catalog, learn
 from healthbrain.store.rows import Rows
 from healthbrain.store.statements import SQL
-from healthbrain.store.values import Observer, Write, WriteContext, Written
+from healthbrain.store.values import NOTHING, Observer, Write, WriteContext, Written
 from healthbrain.store.visibility import writable
 
 _ATTEMPTS = 5
@@ -129,7 +129,10 @@ def _require(draft: Draft, context: WriteContext, patient: int | None, rows: Row
 def decide(draft: Draft, context: WriteContext) -> Written | None:
     """Set the draft's next version, or say that nothing changes."""
     wanted, current = draft.write, draft.current
-    if wanted.if_match is not None and (current is None or not draft.exists or current.version != wanted.if_match):
+    if wanted.if_match == NOTHING:
+        if draft.exists:
+            raise PreconditionFailed(f"{draft.place} is already here, and If-None-Match says that it must not be")
+    elif wanted.if_match is not None and (current is None or not draft.exists or current.version != wanted.if_match):
         raise PreconditionFailed(
             f"{draft.place}: it is not at version {wanted.if_match} any more; read it again, then write"
         )
