@@ -118,7 +118,7 @@ def by_oracle(cohort: Cohort, delivered: list[DeliveryDay]) -> dict[str, list[Or
         constants = {
             **SYSTEMS,
             "MEDICAL": MEDICAL,
-            **definition.constants,
+            **definition.values(),
             "from": span.start,
             "to": span.to,
             "today": TODAY,

@@ -21,7 +21,6 @@ from healthbrain.lake.engine import literal, name
 from healthbrain.lake.path import Binary, Call, Index, Literal, Member, Minus, Node, Span, Variable
 
 Kind = OneOf["text", "integer", "decimal", "boolean", "json", "struct", "date", "instant"]
-Constant = "str | int | float | bool | date | tuple[str, ...] | Value | None"
 
 # FHIR dates are text of any precision with any offset. A day is a day of local time, an instant the earliest one
 # that the text may mean. Installed once per connection.
@@ -47,6 +46,9 @@ class Value:
     kind: Kind
     many: bool = False
     fields: tuple[Field, ...] = ()
+
+
+Constant = str | int | float | bool | date | tuple[str, ...] | Value | None  # a Value: what a name stands for in SQL
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,8 @@ def cast(value: Value, type_: str) -> Value:
 def constant(value: Constant) -> Value:
     """A Python value as SQL."""
     match value:
+        case Value():
+            return value
         case None:
             return Value("NULL", "text")
         case bool():

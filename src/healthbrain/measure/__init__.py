@@ -5,8 +5,11 @@ Public: `built_in` (definitions), `compute_all` (pure), `publish` and `refresh` 
 `headline`, `by_division`, `by_institution`, `trend`, `members`.
 """
 
-from healthbrain.measure.compute import Computed, Coverage, DeliveryDay, Member, Result, compute_all
+from healthbrain.measure.adjusting import adjust, in_force, mark
+from healthbrain.measure.base import DeliveryDay
+from healthbrain.measure.compute import Computed, compute_all
 from healthbrain.measure.definition import Definition, Level
+from healthbrain.measure.listing import Member
 from healthbrain.measure.load import built_in, definition_of, library
 from healthbrain.measure.publish import publish
 from healthbrain.measure.queries import (
@@ -17,12 +20,16 @@ from healthbrain.measure.queries import (
     as_table,
     by_division,
     by_institution,
+    by_stratum,
+    components,
     definition,
     headline,
     members,
+    series,
     trend,
 )
-from healthbrain.measure.refresh import refresh
+from healthbrain.measure.refresh import Refreshed, refresh
+from healthbrain.measure.result import Coverage, Result
 
 __all__ = [
     "Computed",
@@ -34,19 +41,26 @@ __all__ = [
     "Level",
     "Member",
     "MemberPage",
+    "Refreshed",
     "Result",
     "ShownMember",
+    "adjust",
     "as_table",
     "built_in",
     "by_division",
     "by_institution",
+    "by_stratum",
+    "components",
     "compute_all",
     "definition",
     "definition_of",
     "headline",
+    "in_force",
     "library",
+    "mark",
     "members",
     "publish",
     "refresh",
+    "series",
     "trend",
 ]

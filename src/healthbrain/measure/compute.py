@@ -1,95 +1,56 @@
-"""Computing measures over the lake: for every period of the trend the result at each level, and the members now.
+"""Computing measures over the lake: for every period of the trend the figure at each level and stratum.
 
 Pure over a state of the lake: the same lake, definitions and moment give the same numbers. Levels are the district as
 a whole, its towns (by the member's register address) and institutions; a member without a known town or institution
 is counted in the district and under the empty key, so that the parts always add up to the whole.
+
+`compute_all` gives results as objects, for few definitions and little data; `refresh` uses the same parts for all.
 """
 
-# ruff: noqa: S608  # statements are made here; values are quoted by lake.engine
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from pathlib import Path
 
 import duckdb
-import orjson
 
 from healthbrain.lake import Lake
-from healthbrain.lake.engine import literal, name
 from healthbrain.lake.rows import LOCAL
 from healthbrain.lake.sql import Constant
-from healthbrain.measure.compile import (
-    GIVEN,
-    MEMBERS,
-    Compiler,
-    Statement,
-    library_statements,
-    needed_tables,
-    statements,
-)
-from healthbrain.measure.definition import Definition, Level, Library
+from healthbrain.measure import base as store
+from healthbrain.measure.base import Base, DeliveryDay
+from healthbrain.measure.compile import BASE, needed_views
+from healthbrain.measure.computed import Values, compute_from, order
+from healthbrain.measure.definition import COMPUTED_HERE, Definition, Library
+from healthbrain.measure.figures import FIGURES, make_figures
+from healthbrain.measure.listing import Lister, Member, Wanted
 from healthbrain.measure.load import library as shipped_library
-from healthbrain.measure.periods import Span, covered, spans
-from healthbrain.measure.statistics import SMALL, wilson
+from healthbrain.measure.periods import Span, spans
+from healthbrain.measure.result import Coverage, Result, plain
+from healthbrain.measure.running import (
+    WHOLE,
+    Calendars,
+    calendars_of,
+    condense,
+    count,
+    data_from,
+    make_calendars,
+    make_cells,
+    slices,
+)
+from healthbrain.measure.tally import LEVELS, Counting, Group, calendar_of, counting
 from healthbrain.terms import systems
 
 # WS 218 classes of medical institutions: hospitals, community centres, township hospitals, clinics, emergency centres,
 # maternal and child hospitals, disease prevention hospitals. Blood (F), disease control (J) and supervision (K) are not.
 MEDICAL = ("A", "B", "C", "D", "E", "G", "H")
 SILENT_AFTER_DAYS = 7  # an institution that delivered nothing for so long is silent (HUB-EX-11)
+SLICE = 250_000  # persons counted at once
 SYSTEMS: dict[str, Constant] = {
     key: value for key, value in vars(systems).items() if key.isupper() and isinstance(value, str)
 }
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryDay:
-    """What one institution delivered on one day: how much was accepted and how much refused."""
-
-    organisation: int
-    day: date
-    accepted: int
-    refused: int
-
-
-@dataclass(frozen=True, slots=True)
-class Coverage:
-    """How many of the institutions that should send have sent in the last days; no result is better than that."""
-
-    sending: int
-    registered: int
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A measure's value for one period and place."""
-
-    period: str
-    start: date  # first and last day counted
-    to: date
-    complete: bool  # False while the period lasts
-    level: Level
-    key: str  # '' at district level; town code; organisation key
-    numerator: int
-    denominator: int | None  # None for counts
-    value: float | None  # in the measure's unit; None when nobody is in the denominator
-    low: float | None  # 95 % interval
-    high: float | None
-    small: bool  # so few members that the value says little
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One member of a measure's population in its latest period."""
-
-    subject: str
-    town: str
-    institution: str
-    numerator: bool
-    reasons: tuple[str, ...]
-    shown: Mapping[str, object]
-    evidence: tuple[str, ...]  # Type/id
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +69,11 @@ class Computed:
         return self.results[-1].period if self.results else ""
 
 
+def constants_at(today: date) -> dict[str, Constant]:
+    """What `%name` means to every definition."""
+    return {**SYSTEMS, "MEDICAL": MEDICAL, "today": today}
+
+
 def compute_all(
     lake: Lake,
     definitions: Sequence[Definition],
@@ -116,115 +82,84 @@ def compute_all(
     deliveries: Iterable[DeliveryDay] = (),
     library: Library | None = None,
 ) -> Iterator[Computed]:
-    """The definitions over the lake as it is now, one after the other."""
+    """The definitions over the lake as it is now, one after the other, with the members of the latest period."""
     library = library or shipped_library()
-    state = lake.state()
     today = at.astimezone(LOCAL).date()
-    needed = needed_tables(library, definitions)
-    types = {view.resource for view in library.views.values() if view.name in needed}
-    connection = lake.connect(types=types, state=state)
+    constants = constants_at(today)
+    counted = counting(definitions, library, constants)
+    folder, state = lake.folder / store.FOLDER, lake.state()
+    base = store.build(folder, lake, state, library, needed_views(library, definitions), constants)
+    base = store.with_deliveries(folder, base, deliveries)
+    connection = store.connect(folder, base)
     try:
-        _add_deliveries(connection, deliveries)
-        base = Compiler({**SYSTEMS, "MEDICAL": MEDICAL, "today": today})
-        for statement in library_statements(base, library, needed):
-            _make(connection, statement)
-        coverage = _coverage(connection, today)
-        for definition in definitions:
-            results, members = _measure(connection, base, definition, today)
-            yield Computed(definition, state.at or at, coverage, tuple(results), tuple(members))
+        calendars = calendars_of(counted, today, first_day(connection, base))
+        make_calendars(connection, calendars)
+        count_all(connection, folder, base, counted)
+        periods = {m: calendars[calendar_of(one)] for m, one in enumerate(counted.definitions)}
+        make_figures(connection, counted.definitions, periods)
+        coverage = coverage_of(connection, today)
+        results = results_of(connection, counted, calendars)
+        values = Values.of(results)
+        for one in order(definitions):
+            results[one.id] = compute_from(one, values, spans(one, today))
+            for found in results[one.id]:
+                values.add(one.id, found)
+        for one in definitions:
+            own, members = results.get(one.id, []), []
+            if one.kind not in COMPUTED_HERE and one.members and own:
+                lister = Lister(connection, folder, base, one, library, constants)
+                members = lister.members(calendars[calendar_of(one)][-1], Wanted())
+            yield Computed(one, state.at or at, coverage, tuple(own), tuple(members))
     finally:
         connection.close()
 
 
-def compiler_for(base: Compiler, constants: Mapping[str, Constant]) -> Compiler:
-    """A compiler that knows more constants."""
-    compiler = Compiler({**base.constants, **constants})
-    compiler.tables.update(base.tables)
-    return compiler
+def count_all(
+    connection: duckdb.DuckDBPyConnection, folder: Path, base: Base, counted: Counting, size: int = SLICE
+) -> None:
+    """All cells of all definitions over the base; the calendars are there."""
+    make_cells(connection)
+    personal = [group for group in counted.groups if group.personal]
+    others = [group for group in counted.groups if not group.personal]
+    if personal:
+        for part in slices(connection, BASE + "patient", size) if "patient" in base.views else [WHOLE]:
+            store.choose(connection, folder, base, part)
+            count(connection, counted, personal)
+    store.choose(connection, folder, base, WHOLE)
+    if others:
+        count(connection, counted, others)
+    condense(connection)
 
 
-def _measure(
-    connection: duckdb.DuckDBPyConnection, base: Compiler, definition: Definition, today: date
-) -> tuple[list[Result], list[Member]]:
-    results: list[Result] = []
-    prepared = compiler_for(base, definition.constants)
-    for table in definition.prepared:
-        _make(connection, prepared.table(table))
-    periods = covered(definition, spans(definition, today), _data_from(connection, base))
-    for span in periods:
-        compiler = compiler_for(prepared, {"from": span.start, "to": span.to})
-        for statement in statements(compiler, definition, named=definition.members and span is periods[-1]):
-            _make(connection, statement)
-        results += _results(connection, definition, span)
-    return results, _members(connection) if definition.members else []
+def first_day(connection: duckdb.DuckDBPyConnection, base: Base) -> date | None:
+    """The day from which on there are data."""
+    return data_from(connection, BASE + "encounter") if "encounter" in base.views else None
 
 
-def _data_from(connection: duckdb.DuckDBPyConnection, base: Compiler) -> date | None:
-    """The day from which on visits are recorded; the earliest hundredth is left out as stray old records."""
-    if "encounter" not in base.tables:
-        return None
-    row = connection.execute("select quantile_disc(start, 0.01) from encounter").fetchone()
-    return row[0] if row else None
-
-
-def _make(connection: duckdb.DuckDBPyConnection, statement: Statement) -> None:
-    connection.execute(f"create or replace temp table {name(statement.table)} as {statement.query}")
-
-
-def _results(connection: duckdb.DuckDBPyConnection, definition: Definition, span: Span) -> list[Result]:
+def results_of(
+    connection: duckdb.DuckDBPyConnection, counted: Counting, calendars: Calendars
+) -> dict[str, list[Result]]:
+    """The figures as objects, by measure; the figures of the latest period last."""
+    found: dict[str, list[Result]] = {one.id: [] for one in counted.definitions}
     rows = connection.execute(
-        f"""
-        select case when grouping(town) = 0 then 'town' when grouping(institution) = 0 then 'institution'
-            else 'district' end as level, coalesce(town, institution, '') as key,
-            count(*) filter (numerator) as numerator, count(*) as denominator
-        from {MEMBERS} group by grouping sets ((), (town), (institution)) order by level, key
-        """
+        f"select m, p, level, key, stratifier, stratum, numerator, denominator, value, low, high, small from {FIGURES} "  # noqa: S608  # constants
+        "order by m, p, level, key, stratifier, stratum"
     ).fetchall()
-    return [_result(definition, span, level, key, n, d) for level, key, n, d in rows]
+    for m, p, level, key, stratifier, stratum, *figures, small in rows:
+        one = counted.definitions[m]
+        span: Span = calendars[calendar_of(one)][p]
+        above, below, value, low, high = (plain(number) for number in figures)
+        found[one.id].append(
+            Result(
+                span.label, span.start, span.to, span.complete, LEVELS[level], key, above, below,
+                None if value is None else float(value), low, high, small, stratifier, stratum,
+            )
+        )  # fmt: skip
+    return found
 
 
-def _result(definition: Definition, span: Span, level: Level, key: str, numerator: int, denominator: int) -> Result:
-    proportion = definition.kind == "proportion"
-    interval = wilson(numerator, denominator) if proportion else None
-    value = (100 * numerator / denominator if denominator else None) if proportion else float(numerator)
-    return Result(
-        period=span.label,
-        start=span.start,
-        to=span.to,
-        complete=span.complete,
-        level=level,
-        key=key,
-        numerator=numerator,
-        denominator=denominator if proportion else None,
-        value=value,
-        low=100 * interval[0] if interval else None,
-        high=100 * interval[1] if interval else None,
-        small=proportion and denominator < SMALL,
-    )
-
-
-def _members(connection: duckdb.DuckDBPyConnection) -> list[Member]:
-    rows = connection.execute(
-        f"select subject, town, institution, numerator, reasons, shown, evidence from {MEMBERS} order by subject"
-    ).fetchall()
-    return [
-        Member(subject, town, institution, numerator, tuple(reasons), orjson.loads(shown), tuple(evidence))
-        for subject, town, institution, numerator, reasons, shown, evidence in rows
-    ]
-
-
-def _add_deliveries(connection: duckdb.DuckDBPyConnection, deliveries: Iterable[DeliveryDay]) -> None:
-    connection.execute(
-        "create temp table delivery_day (organisation bigint, day date, accepted bigint, refused bigint)"
-    )
-    rows = [
-        f"({one.organisation}, {literal(one.day.isoformat())}, {one.accepted}, {one.refused})" for one in deliveries
-    ]
-    for start in range(0, len(rows), 1000):
-        connection.execute(f"insert into delivery_day values {', '.join(rows[start : start + 1000])}")
-
-
-def _coverage(connection: duckdb.DuckDBPyConnection, today: date) -> Coverage:
+def coverage_of(connection: duckdb.DuckDBPyConnection, today: date) -> Coverage:
+    """How many medical institutions have delivered of late."""
     since = today - timedelta(days=SILENT_AFTER_DAYS - 1)
     row = connection.execute(
         "select count(*) filter (key in (select organisation from delivery_day where accepted > 0 and day between ? and ?)), "
@@ -236,4 +171,4 @@ def _coverage(connection: duckdb.DuckDBPyConnection, today: date) -> Coverage:
     return Coverage(sending, registered)
 
 
-assert set(GIVEN) == {"organisation", "delivery_day"}  # noqa: S101  # both are made above or by the lake
+__all__ = ["MEDICAL", "SYSTEMS", "Computed", "Coverage", "Group", "Member", "Result", "compute_all"]

@@ -1,43 +1,136 @@
-"""Computed measures put where the screens read them: replaced as a whole per measure and version, in one transaction."""
+"""Computed figures put where the screens read them, in one transaction per measure or one for a whole run.
+
+What is the same as before is not written again: figures arrive in a temporary table by COPY, and only rows that differ are
+put, only rows that are gone are taken away. When and from what a period was computed is said once per period.
+"""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-
-import orjson
 
 from healthbrain.database import Connection
 from healthbrain.measure.compute import Computed
+from healthbrain.measure.result import Coverage, Result
 
-# Periods that the run did not compute (older than its trend) keep what was computed when they were within it.
-_DROP_RESULTS = "delete from measure_result where measure = %s and version = %s and period = any(%s)"
-_DROP_MEMBERS = "delete from measure_member where measure = %s"
-_COPY_RESULTS = """
-copy measure_result (measure, version, period, level, key, window_from, window_to, complete, numerator, denominator,
-    value, low, high, small, sending, registered, as_of, computed_at) from stdin"""
-_COPY_MEMBERS = """
-copy measure_member (measure, version, period, subject, town, institution, inside, reasons, shown, evidence)
-    from stdin"""
+_COLUMNS = (
+    "measure, version, period, level, key, stratifier, stratum, window_from, window_to, complete, numerator, denominator, "
+    "value, low, high, small"
+)
+_KEY = "measure, version, level, stratifier, period, key, stratum"
+_STAGE = f"""
+create temporary table staged on commit drop as select {_COLUMNS} from measure_result limit 0
+"""  # noqa: S608  # constants
+_PUT = f"""
+insert into measure_result as r ({_COLUMNS}) select {_COLUMNS} from staged
+on conflict ({_KEY}) do update set window_from = excluded.window_from, window_to = excluded.window_to,
+    complete = excluded.complete, numerator = excluded.numerator, denominator = excluded.denominator,
+    value = excluded.value, low = excluded.low, high = excluded.high, small = excluded.small,
+    sending = null, registered = null, as_of = null, computed_at = null
+where (r.window_from, r.window_to, r.complete, r.numerator, r.denominator, r.value, r.low, r.high, r.small) is distinct from
+    (excluded.window_from, excluded.window_to, excluded.complete, excluded.numerator, excluded.denominator,
+     excluded.value, excluded.low, excluded.high, excluded.small)
+    or r.as_of is not null
+"""  # noqa: S608  # constants
+# Periods that a run did not compute (older than its trend) keep what was computed when they were within it.
+_GONE = """
+delete from measure_result r using (select distinct measure, version, period from staged_period) p
+where r.measure = p.measure and r.version = p.version and r.period = p.period and not exists (
+    select 1 from staged s where (s.measure, s.version, s.level, s.stratifier, s.period, s.key, s.stratum)
+        = (r.measure, r.version, r.level, r.stratifier, r.period, r.key, r.stratum))
+"""
+_GONE_KEYS = """
+delete from measure_result r using staged_gone s where (s.measure, s.version, s.level, s.stratifier, s.period, s.key, s.stratum)
+    = (r.measure, r.version, r.level, r.stratifier, r.period, r.key, r.stratum)
+"""
+_PERIODS = """
+insert into measure_period (measure, version, period, as_of, computed_at, sending, registered)
+select measure, version, period, %s, %s, %s, %s from staged_period
+on conflict (measure, version, period) do update set as_of = excluded.as_of, computed_at = excluded.computed_at,
+    sending = excluded.sending, registered = excluded.registered
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What holds for everything that a run computed."""
+
+    as_of: datetime
+    at: datetime
+    coverage: Coverage
 
 
 async def publish(connection: Connection, computed: Computed, at: datetime) -> None:
-    """Replace the results and members of one measure. Readers see the old ones until the transaction commits."""
-    definition = computed.definition
+    """Replace the results of one measure. Readers see the old ones until the transaction commits."""
+    one = computed.definition
+    periods = [(one.id, one.version, period) for period in dict.fromkeys(found.period for found in computed.results)]
+    lines = (csv_line(one.id, one.version, found) for found in computed.results)
+    await put(connection, _in_blocks(lines), periods, Run(computed.as_of, at, computed.coverage))
+
+
+async def put(
+    connection: Connection, figures: AsyncIterator[bytes], periods: Sequence[tuple[str, str, str]], run: Run,
+    *, gone: AsyncIterator[bytes] | None = None,
+) -> None:  # fmt: skip
+    """Put figures (CSV, in the order of the columns). They are all there are of these periods, unless `gone` names
+    the rows (CSV: measure, version, period, level, key, stratifier, stratum) to take away."""
     async with connection.transaction(), connection.cursor() as cursor:
         # two runs at once would each delete what they see and collide; one waits for the other
-        await cursor.execute("select pg_advisory_xact_lock(hashtextextended(%s, 4))", [f"measure {definition.id}"])
-        periods = sorted({one.period for one in computed.results})
-        await cursor.execute(_DROP_RESULTS, [definition.id, definition.version, periods])
-        await cursor.execute(_DROP_MEMBERS, [definition.id])
-        head = (definition.id, definition.version)
-        tail = (computed.coverage.sending, computed.coverage.registered, computed.as_of, at)
-        async with cursor.copy(_COPY_RESULTS) as copy:
-            for one in computed.results:
-                place = (one.period, one.level, one.key, one.start, one.to, one.complete)
-                figures = (one.numerator, one.denominator, one.value, one.low, one.high, one.small)
-                await copy.write_row((*head, *place, *figures, *tail))
-        async with cursor.copy(_COPY_MEMBERS) as copy:
-            for member in computed.members:
-                who = (computed.period, member.subject, member.town, member.institution, member.numerator)
-                why = (list(member.reasons), orjson.dumps(member.shown).decode(), list(member.evidence))
-                await copy.write_row((*head, *who, *why))
+        await cursor.execute("select pg_advisory_xact_lock(hashtextextended('measures', 4))")
+        await cursor.execute(_STAGE.encode())
+        await cursor.execute(
+            "create temporary table staged_period (measure text, version text, period text) on commit drop"
+        )
+        async with cursor.copy("copy staged_period from stdin") as copy:
+            for period in periods:
+                await copy.write_row(period)
+        await _copy(connection, f"copy staged ({_COLUMNS}) from stdin (format csv)", figures)
+        await cursor.execute("analyze staged")
+        if gone is None:
+            await cursor.execute(_GONE)
+        else:
+            await cursor.execute(
+                "create temporary table staged_gone (measure text, version text, period text, level text, "
+                "key text, stratifier text, stratum text) on commit drop"
+            )
+            await _copy(connection, "copy staged_gone from stdin (format csv)", gone)
+            await cursor.execute(_GONE_KEYS)
+        await cursor.execute(_PUT.encode())
+        await cursor.execute(_PERIODS, [run.as_of, run.at, run.coverage.sending, run.coverage.registered])
+
+
+async def _copy(connection: Connection, statement: str, blocks: AsyncIterator[bytes]) -> None:
+    async with connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+        async for block in blocks:
+            await copy.write(block)
+
+
+def csv_line(measure: str, version: str, one: Result) -> str:
+    """A figure as a line for COPY."""
+    values = (
+        measure, version, one.period, one.level, one.key, one.stratifier, one.stratum, one.start, one.to,
+        str(one.complete).lower(), one.numerator, one.denominator, one.value, one.low, one.high, str(one.small).lower(),
+    )  # fmt: skip
+    return ",".join(_field(value) for value in values) + "\n"
+
+
+def _field(value: object) -> str:
+    if value is None:
+        return ""
+    text = repr(value) if isinstance(value, float) else str(value)
+    return '"' + text.replace('"', '""') + '"'
+
+
+async def _in_blocks(lines: Iterable[str], size: int = 2000) -> AsyncIterator[bytes]:
+    block: list[str] = []
+    for line in lines:
+        block.append(line)
+        if len(block) == size:
+            yield "".join(block).encode()
+            block = []
+    if block:
+        yield "".join(block).encode()
+
+
+blocks = _in_blocks

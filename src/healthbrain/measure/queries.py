@@ -3,6 +3,7 @@
 # ruff: noqa: S608  # values reach the statements as parameters
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -10,20 +11,27 @@ from typing import Any
 
 from healthbrain.database import Connection
 from healthbrain.errors import NotFound
-from healthbrain.measure.compute import Coverage
-from healthbrain.measure.definition import Definition, Level
-from healthbrain.measure.load import built_in
+from healthbrain.lake import Lake
+from healthbrain.measure import base as store
+from healthbrain.measure.adjusting import in_force
+from healthbrain.measure.compute import constants_at
+from healthbrain.measure.definition import Definition, Level, Period
+from healthbrain.measure.listing import Lister, Member, Wanted
+from healthbrain.measure.load import built_in, library
+from healthbrain.measure.periods import grain_of, spans, year_before
+from healthbrain.measure.result import Coverage, plain
 
+_MEMORY = "1GB"
 PAGE = 50
 _COLUMNS = (
-    "measure, version, period, level, key, window_from, window_to, complete, numerator, denominator, value, low, high, "
-    "small, sending, registered, as_of, computed_at"
+    "r.measure, r.version, r.period, r.level, r.key, r.window_from, r.window_to, r.complete, r.numerator, r.denominator, "
+    "r.value, r.low, r.high, r.small, r.stratifier, r.stratum, coalesce(p.sending, r.sending), "
+    "coalesce(p.registered, r.registered), coalesce(p.as_of, r.as_of), coalesce(p.computed_at, r.computed_at)"
 )
-
-
+_FROM = "measure_result r left join measure_period p using (measure, version, period)"
 _FIGURE = (
     *("measure", "version", "period", "level", "key", "start", "to", "complete"),
-    *("numerator", "denominator", "value", "low", "high", "small"),
+    *("numerator", "denominator", "value", "low", "high", "small", "stratifier", "stratum"),
 )
 
 
@@ -39,8 +47,8 @@ class Figure:
     start: date
     to: date
     complete: bool
-    numerator: int
-    denominator: int | None
+    numerator: float | None  # whole for counts; None for medians
+    denominator: float | None
     value: float | None
     low: float | None
     high: float | None
@@ -48,6 +56,9 @@ class Figure:
     coverage: Coverage
     as_of: datetime
     computed_at: datetime
+    stratifier: str = ""  # '' = all members
+    stratum: str = ""
+    suppressed: bool = False  # too few to be shown to this reader; numbers are None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +80,16 @@ class Headline:
 
 
 @dataclass(frozen=True, slots=True)
+class Series:
+    """One version's figures."""
+
+    version: str
+    first: str  # periods
+    last: str
+    computed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ShownMember:
     """One member of a population, with the reasons in words."""
 
@@ -79,6 +100,7 @@ class ShownMember:
     reasons: tuple[Mapping[str, str], ...]  # language -> text
     shown: Mapping[str, Any]
     evidence: tuple[str, ...]
+    observed: float | None = None  # the number measured, of sums, means, medians
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +123,18 @@ async def headline(
     connection: Connection, *, level: Level = "district", key: str = "", measures: Sequence[str] | None = None
 ) -> list[Headline]:
     """The latest figure of every measure at one place, in the order of the definitions."""
-    wanted = [one for one in built_in() if measures is None or one.id in measures]
+    wanted = [one for one in await in_force(connection) if measures is None or one.id in measures]
     cursor = await connection.execute(
-        f"select {_COLUMNS} from measure_result where level = %s and key = %s and measure = any(%s) "
-        "order by measure, period desc".encode(),
+        f"select {_COLUMNS} from {_FROM} where r.level = %s and r.key = %s and r.stratifier = '' "
+        "and r.measure = any(%s) order by r.measure, r.period desc".encode(),
         [level, key, [one.id for one in wanted]],
     )
-    series: dict[str, list[Figure]] = {}
+    series: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
+    grains = {one.id: one.period for one in wanted}
     for row in await cursor.fetchall():
-        figure = _figure(row)
-        series.setdefault(figure.measure, []).append(figure)
-    found = []
-    for one in wanted:
-        figures = [figure for figure in series.get(one.id, []) if figure.version == one.version]
-        if figures:
-            found.append(_headline(one, figures))
-    return found
+        if grain_of(row[2]) == grains[row[0]]:
+            series.setdefault((row[0], row[1]), []).append(row)
+    return [_headline(one, rows) for one in wanted if (rows := series.get((one.id, one.version)))]
 
 
 async def by_division(connection: Connection, measure: str, period: str | None = None) -> list[Figure]:
@@ -129,52 +147,92 @@ async def by_institution(connection: Connection, measure: str, period: str | Non
     return await _at_level(connection, measure, "institution", period)
 
 
-async def trend(connection: Connection, measure: str, *, level: Level = "district", key: str = "") -> list[Figure]:
-    """Every figure of one place, oldest first, all versions: a change of version is a break in the series."""
+async def by_stratum(
+    connection: Connection,
+    measure: str,
+    stratifier: str,
+    period: str | None = None,
+    *,
+    level: Level = "district",
+    key: str = "",
+) -> list[Figure]:
+    """A measure's figures by stratum at one place, the latest period unless another is named."""
+    return [one for one in await _at_level(connection, measure, level, period, stratifier=stratifier) if one.key == key]
+
+
+async def trend(
+    connection: Connection, measure: str, *, level: Level = "district", key: str = "", grain: Period | None = None,
+    stratifier: str = "", stratum: str = "",
+) -> list[Figure]:  # fmt: skip
+    """Every figure of one place, oldest first, all versions: a change of version is a break in the series.
+
+    `grain` chooses quarters, years or rolling years of a measure that has them; its own period otherwise.
+    """
+    wanted = grain or definition(measure).period
+    condition = "r.stratifier = ''" if not stratifier else "r.stratifier = %(stratifier)s and r.stratum = %(stratum)s"
     cursor = await connection.execute(
-        f"select {_COLUMNS} from measure_result where measure = %s and level = %s and key = %s "
-        "order by period, computed_at".encode(),
-        [measure, level, key],
+        f"select {_COLUMNS} from {_FROM} where r.measure = %(measure)s and r.level = %(level)s and r.key = %(key)s "
+        f"and {condition} order by r.period, coalesce(p.computed_at, r.computed_at)".encode(),
+        {"measure": measure, "level": level, "key": key, "stratifier": stratifier, "stratum": stratum},
     )
-    return [_figure(row) for row in await cursor.fetchall()]
+    return [_figure(row) for row in await cursor.fetchall() if grain_of(row[2]) == wanted]
+
+
+async def series(connection: Connection, measure: str) -> list[Series]:
+    """The versions of a measure that have figures, with the periods that each covers, oldest first."""
+    cursor = await connection.execute(
+        "select version, min(period), max(period), max(computed_at) from measure_period where measure = %s "
+        "group by version order by min(period), max(computed_at)",
+        [measure],
+    )
+    return [Series(*row) for row in await cursor.fetchall()]
 
 
 async def members(
     connection: Connection,
+    lake: Lake,
     measure: str,
     *,
     level: Level = "district",
     key: str = "",
+    period: str | None = None,
+    stratifier: str = "",
+    stratum: str = "",
     in_numerator: bool | None = None,
     subject: str | None = None,
     cursor: str | None = None,
     count: int = PAGE,
 ) -> MemberPage:
-    """Who stands behind a measure's latest figure at one place, in the order of their ids.
+    """Who stands behind a measure's figure at one place (the latest period unless another is named), by their ids.
 
-    The caller has checked that the reader may see people here, and records the access.
+    The caller has checked that the reader may see people here, and records the access. A measure computed from others
+    has the members of its components: ask for theirs (`components`). NotFound when there is no such measure or period.
     """
+    known = await current(connection, measure)
+    if known.population is None or not known.members:
+        return MemberPage((), None)
+    base = store.load(lake.folder / store.FOLDER)
+    if not base.cells:
+        return MemberPage((), None)
+    wanted = Wanted(level, key, stratifier, stratum, in_numerator, subject, cursor, count + 1)
+    found = await asyncio.to_thread(_list, lake, base, known, period, wanted)
+    subjects = sorted({one.subject for one in found})
+    shown = [_member(known, one) for one in found if one.subject in subjects[:count]]
+    return MemberPage(tuple(shown), subjects[count - 1] if len(subjects) > count else None)
+
+
+def components(measure: str) -> list[Definition]:
+    """The measures from which one is computed: the next step of the way down from its figures."""
     known = definition(measure)
-    place = {"district": "true", "town": "town = %(key)s", "institution": "institution = %(key)s"}[level]
-    rows = await (
-        await connection.execute(
-            "select subject, town, institution, inside, reasons, shown, evidence from measure_member "
-            f"where measure = %(measure)s and version = %(version)s and {place} "
-            "and (%(inside)s::boolean is null or inside = %(inside)s) and (%(after)s::text is null or subject > %(after)s) "
-            "and (%(subject)s::text is null or subject = %(subject)s) order by subject limit %(count)s".encode(),
-            {
-                "measure": measure,
-                "version": known.version,
-                "key": key,
-                "inside": in_numerator,
-                "after": cursor,
-                "subject": subject,
-                "count": count + 1,
-            },
-        )
-    ).fetchall()
-    shown = tuple(_member(known, row) for row in rows[:count])
-    return MemberPage(shown, shown[-1].subject if len(rows) > count else None)
+    return [definition(one.measure) for one in known.computation.components.values()] if known.computation else []
+
+
+async def current(connection: Connection, measure: str) -> Definition:
+    """The definition in force here; NotFound when there is none."""
+    found = next((one for one in await in_force(connection) if one.id == measure), None)
+    if found is None:
+        raise NotFound(f"there is no measure {measure}")
+    return found
 
 
 def as_table(figures: Sequence[Figure]) -> list[dict[str, Any]]:
@@ -195,37 +253,59 @@ def as_table(figures: Sequence[Figure]) -> list[dict[str, Any]]:
     ]
 
 
-async def _at_level(connection: Connection, measure: str, level: Level, period: str | None) -> list[Figure]:
-    version = definition(measure).version
+async def _at_level(
+    connection: Connection, measure: str, level: Level, period: str | None, *, stratifier: str = ""
+) -> list[Figure]:
+    known = await current(connection, measure)
+    chosen = period or await _latest(connection, known)
     cursor = await connection.execute(
-        f"select {_COLUMNS} from measure_result where measure = %(measure)s and version = %(version)s "
-        "and level = %(level)s and period = coalesce(%(period)s, (select max(period) from measure_result "
-        "where measure = %(measure)s and version = %(version)s)) order by key".encode(),
-        {"measure": measure, "version": version, "level": level, "period": period},
+        f"select {_COLUMNS} from {_FROM} where r.measure = %s and r.version = %s and r.level = %s and r.stratifier = %s "
+        "and r.period = %s order by r.key, r.stratum".encode(),
+        [known.id, known.version, level, stratifier, chosen],
     )
     return [_figure(row) for row in await cursor.fetchall()]
 
 
-def _headline(one: Definition, figures: list[Figure]) -> Headline:
-    now = figures[0]
-    before = figures[1] if len(figures) > 1 else None
-    year_before = next((figure for figure in figures if figure.period == _year_before(now.period)), None)
-    return Headline(one, now, before, year_before, one.target(now.to.year))
+async def _latest(connection: Connection, known: Definition) -> str:
+    cursor = await connection.execute(
+        "select period from measure_result where measure = %s and version = %s and level = 'district' and stratifier = ''",
+        [known.id, known.version],
+    )
+    return max((period for (period,) in await cursor.fetchall() if grain_of(period) == known.period), default="")
 
 
-def _year_before(period: str) -> str:
-    year, rest = period.split("-")
-    return f"{int(year) - 1}-{rest}"
+def _list(lake: Lake, base: store.Base, known: Definition, period: str | None, wanted: Wanted) -> list[Member]:
+    today = date.fromisoformat(base.today)
+    periods = spans(known, today)
+    span = periods[-1] if period is None else next((one for one in periods if one.label == period), None)
+    if span is None:
+        raise NotFound(f"{known.id} has no period {period} whose members can be listed")
+    folder = lake.folder / store.FOLDER
+    connection = store.connect(folder, base, memory=_MEMORY)
+    try:
+        return Lister(connection, folder, base, known, library(), constants_at(today)).members(span, wanted)
+    finally:
+        connection.close()
+
+
+def _headline(one: Definition, rows: list[tuple[Any, ...]]) -> Headline:
+    now = _figure(rows[0])
+    earlier = year_before(now.period)
+    ago = next((_figure(row) for row in rows if row[2] == earlier), None)
+    return Headline(one, now, _figure(rows[1]) if len(rows) > 1 else None, ago, one.target(now.to.year))
 
 
 def _figure(row: tuple[Any, ...]) -> Figure:
-    values = dict(zip(_FIGURE, row[:14], strict=True))
-    return Figure(**values, coverage=Coverage(row[14], row[15]), as_of=row[16], computed_at=row[17])
+    values = dict(zip(_FIGURE, row[:16], strict=True))
+    values["numerator"], values["denominator"] = plain(row[8]), plain(row[9])
+    return Figure(**values, coverage=Coverage(row[16], row[17]), as_of=row[18], computed_at=row[19])
 
 
-def _member(known: Definition, row: tuple[Any, ...]) -> ShownMember:
-    subject, town, institution, inside, reasons, shown, evidence = row
-    texts = {reason.id: reason.text for reason in known.population.reasons}
-    values = {**known.constants, **shown}
-    worded = tuple({language: text.format_map(values) for language, text in texts[id_].items()} for id_ in reasons)
-    return ShownMember(subject, town, institution, inside, worded, shown, tuple(evidence))
+def _member(known: Definition, one: Member) -> ShownMember:
+    reasons = [reason for population in known.populations for reason in population.reasons]
+    texts = {reason.id: reason.text for reason in reasons}
+    values = {**known.values(), **one.shown}
+    worded = tuple({language: text.format_map(values) for language, text in texts[id_].items()} for id_ in one.reasons)
+    return ShownMember(
+        one.subject, one.town, one.institution, one.numerator, worded, one.shown, one.evidence, one.observed
+    )

@@ -1,17 +1,89 @@
-"""The measures made new: computed in a thread beside the event loop, published one by one as they are ready."""
+"""The measures brought up to the lake: what changed is counted again, or everything (at night, after a new definition).
 
+Counting runs in a thread beside the event loop; its results are published in one transaction. Everything is counted again
+when the day has changed, definitions changed, or the lake was made anew; otherwise only for the people that changes touch.
+"""
+
+# ruff: noqa: S608  # statements are made here; values are quoted by lake.engine
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+import fcntl
+import hashlib
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from pathlib import Path
+from time import perf_counter
 
-from healthbrain.database import Pool
+import duckdb
+
+from healthbrain.database import Connection, Pool
+from healthbrain.errors import Conflict
 from healthbrain.lake import Lake
-from healthbrain.measure.compute import Computed, DeliveryDay, compute_all
-from healthbrain.measure.definition import Definition
-from healthbrain.measure.load import built_in
-from healthbrain.measure.publish import publish
+from healthbrain.lake.engine import literal
+from healthbrain.lake.rows import LOCAL
+from healthbrain.lake.sql import Constant
+from healthbrain.measure import base as store
+from healthbrain.measure import increment
+from healthbrain.measure.adjusting import in_force
+from healthbrain.measure.base import Base, DeliveryDay
+from healthbrain.measure.compile import needed_views
+from healthbrain.measure.compute import constants_at, count_all, coverage_of, first_day
+from healthbrain.measure.computed import Values, compute_from, order
+from healthbrain.measure.definition import Definition, Library
+from healthbrain.measure.figures import FIGURES, make_figures
+from healthbrain.measure.load import library as shipped_library
+from healthbrain.measure.periods import Span, spans
+from healthbrain.measure.publish import Run, blocks, csv_line, put
+from healthbrain.measure.result import Coverage, Result, plain
+from healthbrain.measure.running import WHOLE, Calendars, calendars_of, condense, count, make_calendars
+from healthbrain.measure.tally import CELLS, LEVELS, Counting, calendar_of, counting
+
+_BLOCK = 1 << 20
+_LEVEL = "['district', 'town', 'institution'][c.level + 1]"
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What a run did."""
+
+    measures: tuple[str, ...]
+    everything: bool  # False: only what changes touched
+    changed: int  # resources
+    persons: int  # counted again
+    figures: int  # written or compared
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What one run knows."""
+
+    lake: Lake
+    folder: Path
+    library: Library
+    constants: Mapping[str, Constant]
+    definitions: tuple[Definition, ...]
+    counted: Counting
+    today: date
+    at: datetime
+    entered: Mapping[str, Sequence[Result]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What counting gave: files to publish."""
+
+    base: Base
+    figures: Path
+    gone: Path | None
+    computed: tuple[str, ...]  # lines
+    periods: tuple[tuple[str, str, str], ...]
+    coverage: Coverage
+    step: increment.Step | None
+    lines: int
 
 
 async def refresh(
@@ -21,16 +93,245 @@ async def refresh(
     *,
     deliveries: Sequence[DeliveryDay] = (),
     definitions: Sequence[Definition] | None = None,
-) -> list[str]:
-    """Compute and publish the measures over the lake as it is now; returns their ids."""
-    computing = compute_all(lake, built_in() if definitions is None else definitions, at, deliveries=deliveries)
-    done: list[str] = []
-    while (computed := await asyncio.to_thread(_following, computing)) is not None:
-        async with pool.connection() as connection:
-            await publish(connection, computed, at)
-        done.append(computed.definition.id)
-    return done
+    everything: bool = False,
+    library: Library | None = None,
+) -> Refreshed:
+    """Compute and publish the measures over the lake as it is now. Raises Conflict while another process does so."""
+    started = perf_counter()
+    async with pool.connection() as connection:
+        chosen = tuple(definitions) if definitions is not None else await in_force(connection)
+        entered = await _entered(connection, chosen)
+    today = at.astimezone(LOCAL).date()
+    constants = constants_at(today)
+    shared = library or shipped_library()
+    counted = counting(chosen, shared, constants)
+    folder = lake.folder / store.FOLDER
+    work = _Work(lake, folder, shared, constants, chosen, counted, today, at, entered)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        old = store.load(folder)
+        found = await asyncio.to_thread(_counted, work, old, list(deliveries), everything)
+        try:
+            run = Run(found.base.at or at, at, found.coverage)
+            async with pool.connection() as connection:
+                gone = _read(found.gone) if found.gone else None
+                await put(connection, _both(found), found.periods, run, gone=gone)
+        finally:
+            for path in (found.figures, found.gone):
+                if path is not None:
+                    path.unlink(missing_ok=True)
+        store.save(folder, old, found.base, at)
+    step = found.step
+    return Refreshed(
+        tuple(one.id for one in chosen if one.kind != "entered"), step is None, step.changed if step else 0,
+        step.persons if step else 0, found.lines + len(found.computed), perf_counter() - started,
+    )  # fmt: skip
 
 
-def _following(computing: Iterator[Computed]) -> Computed | None:
-    return next(computing, None)
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Be the only one who counts; the kernel frees it on a crash."""
+    with (folder / "writer.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict("another process is computing the measures; let it finish") from None
+        yield
+
+
+def _counted(work: _Work, old: Base, deliveries: Sequence[DeliveryDay], everything: bool) -> _Found:
+    state = work.lake.state()
+    views = needed_views(work.library, work.definitions)
+    shape = store.shape_of(work.library, views, work.constants)
+    digest = _digest(work)
+    same = old.shape == shape and old.counted == digest and old.today == work.today.isoformat()
+    if not everything and same and increment.possible(old, state, work.library, views):
+        return _increment(work, old, deliveries, shape, digest)
+    built = store.build(work.folder, work.lake, state, work.library, views, work.constants)
+    built = store.with_deliveries(work.folder, replace(built, shape=shape), deliveries)
+    connection = store.connect(work.folder, built)
+    try:
+        start = first_day(connection, built)
+        calendars = calendars_of(work.counted, work.today, start)
+        make_calendars(connection, calendars)
+        count_all(connection, work.folder, built, work.counted)
+        base = replace(built, data_from=start.isoformat() if start else "")
+        return _finish(work, connection, base, calendars, digest, None)
+    finally:
+        connection.close()
+
+
+def _increment(work: _Work, old: Base, deliveries: Sequence[DeliveryDay], shape: str, digest: str) -> _Found:
+    state = work.lake.state()
+    connection, step = increment.advance(work.folder, work.lake, old, state, work.library, work.constants)
+    base = store.with_deliveries(work.folder, replace(step.base, shape=shape), deliveries)
+    start = date.fromisoformat(old.data_from) if old.data_from else None
+    calendars = calendars_of(work.counted, work.today, start)
+    try:
+        make_calendars(connection, calendars)
+        increment.recount(connection, work.folder, base, work.counted)
+        others = [group for group in work.counted.groups if not group.personal]
+        if others:
+            store.choose(connection, work.folder, base, WHOLE)
+            count(connection, work.counted, others)
+            mine = ", ".join(str(share.measure) for group in others for share in group.shares)
+            connection.execute(
+                f"insert into {CELLS} by name select * replace (-n as n, -d as d, -x as x, -w as w) "
+                f"from read_parquet({literal(str(work.folder / old.cells))}) where m in ({mine})"
+            )
+        increment.merge(connection, work.folder, old.cells)
+        condense(connection)
+        return _finish(work, connection, base, calendars, digest, step)
+    finally:
+        connection.close()
+
+
+def _finish(
+    work: _Work,
+    connection: duckdb.DuckDBPyConnection,
+    base: Base,
+    calendars: Calendars,
+    digest: str,
+    step: increment.Step | None,
+) -> _Found:
+    """Cells kept, figures made and written to be published."""
+    cells, _ = store.write(connection, work.folder, "cells", f"select * from {CELLS}")
+    base = replace(base, cells=cells, counted=digest, today=work.today.isoformat())
+    periods = {m: calendars[calendar_of(one)] for m, one in enumerate(work.counted.definitions)}
+    only = "touched_cells" if step else ""
+    make_figures(connection, work.counted.definitions, periods, only=only)
+    _spans(connection, work.counted, periods)
+    figures, lines = _write_figures(connection, work.folder)
+    gone = _write_gone(connection, work.folder) if step else None
+    coverage = coverage_of(connection, work.today)
+    computed, more = _computed(work, connection, periods, calendars, only)
+    named = [(one.id, one.version, span.label) for m, one in enumerate(work.counted.definitions) for span in periods[m]]
+    return _Found(base, figures, gone, tuple(computed), (*named, *more), coverage, step, lines)
+
+
+def _spans(connection: duckdb.DuckDBPyConnection, counted: Counting, periods: Mapping[int, Sequence[Span]]) -> None:
+    connection.execute(
+        "create or replace temp table span (m integer, p integer, measure varchar, version varchar, label varchar, "
+        "first date, last date, complete boolean)"
+    )
+    for m, one in enumerate(counted.definitions):
+        rows = [
+            f"({m}, {p}, {literal(one.id)}, {literal(one.version)}, {literal(span.label)}, date '{span.start}', "
+            f"date '{span.to}', {str(span.complete).lower()})"
+            for p, span in enumerate(periods[m])
+        ]
+        if rows:
+            connection.execute(f"insert into span values {', '.join(rows)}")
+
+
+def _write_figures(connection: duckdb.DuckDBPyConnection, folder: Path) -> tuple[Path, int]:
+    """The figures as CSV in the columns of `publish`."""
+    path = folder / "figures.csv"
+    texts = "measure, version, period, level, key, stratifier, stratum"
+    done = connection.execute(
+        f"""copy (select s.measure, s.version, s.label as period, {_LEVEL} as level, c.key, c.stratifier, c.stratum,
+            s.first, s.last, s.complete, c.numerator, c.denominator, c.value, c.low, c.high, c.small
+            from {FIGURES} c join span s using (m, p)) to {literal(str(path))}
+        (format csv, header false, force_quote ({texts}), nullstr '')"""
+    ).fetchone()
+    return path, int(done[0]) if done else 0
+
+
+def _write_gone(connection: duckdb.DuckDBPyConnection, folder: Path) -> Path:
+    """Places that had figures and have none any more."""
+    path = folder / "gone.csv"
+    connection.execute(
+        f"""copy (select s.measure, s.version, s.label as period, {_LEVEL} as level, c.key, c.stratifier, c.stratum
+            from touched_cells c join span s using (m, p) anti join {FIGURES} f
+            using (m, p, level, key, stratifier, stratum)) to {literal(str(path))}
+        (format csv, header false, force_quote *, nullstr '')"""
+    )
+    return path
+
+
+def _computed(
+    work: _Work,
+    connection: duckdb.DuckDBPyConnection,
+    periods: Mapping[int, Sequence[Span]],
+    calendars: Calendars,
+    only: str,
+) -> tuple[list[str], list[tuple[str, str, str]]]:
+    """Lines and periods of the measures computed from others."""
+    wanted = order(work.definitions)
+    if not wanted:
+        return [], []
+    values = _component_values(work, connection, periods, wanted, only)
+    lines: list[str] = []
+    named: list[tuple[str, str, str]] = []
+    for one in wanted:
+        own = spans(one, work.today)
+        for found in compute_from(one, values, own):
+            values.add(one.id, found)
+            lines.append(csv_line(one.id, one.version, found))
+        named += [(one.id, one.version, span.label) for span in own]
+    return lines, named
+
+
+def _component_values(
+    work: _Work,
+    connection: duckdb.DuckDBPyConnection,
+    periods: Mapping[int, Sequence[Span]],
+    wanted: Sequence[Definition],
+    only: str,
+) -> Values:
+    values = Values.of(work.entered)
+    needs: dict[str, set[str]] = {}
+    for one in wanted:
+        for part in one.computation.components.values() if one.computation else ():
+            needs.setdefault(part.measure, set()).add(one.computation.by if one.computation else "")
+    if only:  # all figures, not just those that changed
+        make_figures(connection, work.counted.definitions, periods)
+    for m, one in enumerate(work.counted.definitions):
+        if one.id not in needs:
+            continue
+        strata = ", ".join(literal(by) for by in {"", *needs[one.id]})
+        rows = connection.execute(
+            f"select p, level, key, stratifier, stratum, numerator, denominator, value, low, high, small from {FIGURES} "
+            f"where m = {m} and stratifier in ({strata})"
+        ).fetchall()
+        for p, level, key, stratifier, stratum, above, below, value, low, high, small in rows:
+            span = periods[m][p]
+            values.add(one.id, Result(
+                span.label, span.start, span.to, span.complete, LEVELS[level], key, plain(above), plain(below),
+                value, low, high, small, stratifier, stratum,
+            ))  # fmt: skip
+    return values
+
+
+async def _entered(connection: Connection, definitions: Sequence[Definition]) -> dict[str, list[Result]]:
+    """The values that hold of entered measures."""
+    wanted = {one.id: one for one in definitions if one.kind == "entered"}
+    cursor = await connection.execute(
+        "select measure, period, window_from, window_to, complete, level, key, numerator, denominator, value, low, high, "
+        "small, stratifier, stratum from measure_result where measure = any(%s)",
+        [list(wanted)],
+    )
+    found: dict[str, list[Result]] = {}
+    for measure, *rest in await cursor.fetchall():
+        found.setdefault(measure, []).append(Result(*rest))
+    return found
+
+
+def _digest(work: _Work) -> str:
+    """Changes when a definition that is counted does."""
+    said = "\n".join(f"{one!r}" for one in work.counted.definitions)
+    tables = "\n".join(f"{made.name} {made.query}" for made in work.counted.plan.tables.values())
+    return hashlib.sha256((said + tables).encode()).hexdigest()
+
+
+async def _both(found: _Found) -> AsyncIterator[bytes]:
+    async for block in _read(found.figures):
+        yield block
+    async for block in blocks(found.computed):
+        yield block
+
+
+async def _read(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            yield block

@@ -17,7 +17,7 @@ from healthbrain.exchange import bulkdata, notify
 from healthbrain.exchange.bulkdata import Desk
 from healthbrain.lake import Lake
 from healthbrain.measure import DeliveryDay
-from healthbrain.runtime import erasure
+from healthbrain.runtime import catalogue, erasure
 from healthbrain.runtime.lakes import retention
 from healthbrain.runtime.platform import Platform
 from healthbrain.store import Position, prune
@@ -60,18 +60,31 @@ async def compact_lake(platform: Platform) -> bool:
     return False
 
 
+async def count_catalogue(platform: Platform) -> bool:
+    """Count the views of the libraries when the lake has moved."""
+    await catalogue.count_views(platform)
+    return False
+
+
 async def publish_measures(platform: Platform) -> bool:
-    """Compute the measures anew if the lake has moved since they were published."""
+    """Compute the measures anew if the lake, the day, the definitions or entered values have moved since they were published."""
     reader = Lake(platform.settings.lake)
-    position = reader.state().position
+    at, position = platform.clock(), reader.state().position
     async with platform.pool.connection() as connection:
-        if not position or position == await published_position(connection):
+        mark = f"{position} {await measure.mark(connection, at)}"
+        if not position or mark == await published_position(connection):
             return False
         deliveries = await delivery_days(platform, connection)
-    done = await measure.refresh(platform.pool, reader, platform.clock(), deliveries=deliveries)
+    try:
+        done = await measure.refresh(platform.pool, reader, at, deliveries=deliveries)
+    except Conflict:
+        return False  # another process computes them now
     async with platform.pool.connection() as connection:
-        await note_published(connection, position)
-    log.info("%d measures published as of lake position %s", len(done), position)
+        await note_published(connection, mark)
+    log.info(
+        "%d measures published as of lake position %s in %.1f s (%s)", len(done.measures), position, done.seconds,
+        "everything" if done.everything else f"{done.changed} resources, {done.persons} persons",
+    )  # fmt: skip
     return False
 
 
@@ -162,13 +175,13 @@ def desk(platform: Platform) -> Desk:
 
 
 async def published_position(connection: Connection) -> str:
-    """The lake position behind the published measures; '' when there are none."""
+    """What the published measures were computed from; '' when there are none."""
     row = await (await connection.execute("select position from measures_published")).fetchone()
     return str(row[0]) if row else ""
 
 
 async def note_published(connection: Connection, position: str) -> None:
-    """Remember that the measures now stand at this lake position."""
+    """Remember what the measures were computed from."""
     await connection.execute(
         "insert into measures_published (position) values (%s) on conflict (only_one) do update "
         "set position = excluded.position, at = now()",

@@ -16,6 +16,7 @@ from healthbrain import access, identity, measure
 from healthbrain.access import Tree
 from healthbrain.database import Connection
 from healthbrain.errors import Forbidden, NotFound
+from healthbrain.lake import Lake
 from healthbrain.measure import ShownMember
 from healthbrain.portrait import mask_name
 from healthbrain.scope import EVERYTHING, Scope
@@ -86,10 +87,11 @@ async def persons(visit: Visit) -> Response:
         tree = await visit.platform.tree(connection)
         area = cockpit.area_of(visit, tree, await cockpit.sees_whole(visit, connection, tree))
         page = await measure.members(
-            connection, definition.id, level=area.level, key=area.key, in_numerator=inside,
-            cursor=visit.query.get("cursor") or None, count=_PAGE,
+            connection, Lake(visit.platform.settings.lake), definition.id, level=area.level, key=area.key,
+            in_numerator=inside, period=visit.query.get("period") or None, stratifier=visit.query.get("by", ""),
+            stratum=visit.query.get("stratum", ""), cursor=visit.query.get("cursor") or None, count=_PAGE,
         )  # fmt: skip
-        about_people = definition.population.subject == "person"
+        about_people = definition.population is not None and definition.population.subject == "person"
         scope = await _scope(visit, connection) if about_people else EVERYTHING
         identified = scope is not None and scope.identified
         names, keys = await _names(visit, connection, page.members) if about_people else ({}, [])
