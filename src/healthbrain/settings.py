@@ -32,6 +32,7 @@ class Settings:
     unknown_sources: str = "accept"  # HB_UNKNOWN_SOURCES: accept | refuse HL7 v2 from unregistered facilities
     max_body: int = 64 * 1024 * 1024  # HB_MAX_BODY: largest HTTP body or MLLP frame
     rate_limit: int = 0  # HB_RATE_LIMIT: requests per minute of one client to /fhir; 0 = no limit
+    second_factor: str = ""  # HB_SECOND_FACTOR: roles that must have one, separated by commas; others may
     session_hours: int = 12  # HB_SESSION_HOURS
     log_level: str = "info"  # HB_LOG_LEVEL
     subscription_hosts: str = "localhost,127.0.0.1,::1"  # HB_SUBSCRIPTION_HOSTS: where notifications may be sent

@@ -39,6 +39,7 @@ from healthbrain.access.secrets import csrf_holds, csrf_token
 from healthbrain.access.signin import (
     OpenSession,
     Session,
+    complete,
     declare_purpose,
     find_session,
     open_session,
@@ -85,6 +86,7 @@ __all__ = [
     "break_glass",
     "check_password",
     "clients",
+    "complete",
     "create_account",
     "csrf_holds",
     "csrf_token",

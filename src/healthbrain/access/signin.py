@@ -7,15 +7,16 @@ the session: somebody who needs another one says so, with a reason, and that is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from healthbrain.access import guard, secrets, stamps
+from healthbrain.access import guard, second_factor, secrets, stamps
 from healthbrain.access.passwords import PASSWORDS
 from healthbrain.access.people import account_name
 from healthbrain.access.permissions import allowed_purposes, default_purpose
+from healthbrain.access.second_factor import Waits
 from healthbrain.database import Connection
 from healthbrain.errors import Forbidden, Incorrect, Unauthenticated
 from healthbrain.scope import Principal, Purpose
@@ -29,12 +30,14 @@ _NO_SESSION = "your session has ended; sign in again"
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A fresh session. `cookie` is shown once; with `must_change` only the password page should open."""
+    """A fresh session. `cookie` is shown once; with `must_change` only the password page should open; one that waits for
+    a second factor opens nothing until `complete`."""
 
     cookie: str
     principal: Principal
     until: datetime
     must_change: bool
+    waits_for: Waits = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +58,12 @@ from account where name = %s and disabled_at is null and (valid_until is null or
 _SIGNED_IN = "update account set last_sign_in_at = %s where name = %s"
 _REHASH = "update account set password = %s where name = %s"
 _INSERT = """
-insert into session (digest, account, purpose, created_at, seen_at, until_at, address, agent)
-values (%s, %s, %s, %s, %s, %s, %s, %s)"""
+insert into session (digest, account, purpose, created_at, seen_at, until_at, address, agent, waits_for)
+values (%s, %s, %s, %s, %s, %s, %s, %s, %s)"""
 _FIND = """
 select a.name, a.display, a.role, a.organisation, s.purpose, a.person, a.practitioner, s.seen_at, a.must_change
 from session s join account a on a.name = s.account
-where s.digest = %s and s.until_at > %s and s.seen_at > %s
+where s.digest = %s and s.until_at > %s and s.seen_at > %s and s.waits_for = ''
   and a.disabled_at is null and (a.valid_until is null or a.valid_until > %s)"""
 _BEGAN = "select created_at from session where digest = %s"
 _SEEN = "update session set seen_at = %s where digest = %s"
@@ -68,7 +71,7 @@ _END = "delete from session where digest = %s"
 _OLD = "delete from session where until_at < %s or seen_at < %s"
 _LIST = """
 select encode(digest, 'hex'), created_at, seen_at, until_at, address, agent from session
-where account = %s and until_at > %s and seen_at > %s order by seen_at desc"""
+where account = %s and until_at > %s and seen_at > %s and waits_for = '' order by seen_at desc"""
 _END_ONE = "delete from session where account = %s and encode(digest, 'hex') = %s"
 _PURPOSE = "update session set purpose = %s, reason = %s where digest = %s"
 
@@ -82,8 +85,13 @@ async def sign_in(
     address: str = "",
     agent: str = "",
     lasts: timedelta = ABSOLUTE,
+    required: Container[str] = (),
+    proven: bool = False,
 ) -> Session:
     """Start a session. Raises Unauthenticated, or Busy while the name is locked; neither tells whether it exists.
+
+    An account with a second factor, or of a role for which one is `required`, gets a session that waits for it;
+    `proven` says that this browser has shown it already.
 
     Commits on its own (a failed attempt must be remembered): call it outside a transaction block.
     """
@@ -98,9 +106,17 @@ async def sign_in(
     if PASSWORDS.outdated(row[6]):
         await connection.execute(_REHASH, (await PASSWORDS.hash(password), known))
     await guard.succeeded(connection, known)
-    opened = await _open(connection, row, at, address, agent, lasts)
+    waits: Waits = "" if proven else await second_factor.waits_for(connection, known, row[2], required)
+    opened = await _open(connection, row, at, address, agent, lasts, waits)
     await connection.commit()
     return opened
+
+
+async def complete(connection: Connection, cookie: str, at: datetime, *, address: str = "", agent: str = "") -> Session:
+    """The session that a waiting one becomes once its second factor was shown; the waiting one ends."""
+    known = await second_factor.waiting(connection, cookie, at)
+    await connection.execute(_END, (secrets.digest(cookie),))
+    return await open_session(connection, known.account, at, address=address, agent=agent)
 
 
 async def open_session(
@@ -121,7 +137,13 @@ async def session_began(connection: Connection, cookie: str) -> datetime | None:
 
 
 async def _open(
-    connection: Connection, row: Sequence[Any], at: datetime, address: str, agent: str, lasts: timedelta
+    connection: Connection,
+    row: Sequence[Any],
+    at: datetime,
+    address: str,
+    agent: str,
+    lasts: timedelta,
+    waits: Waits = "",
 ) -> Session:
     """A new session for the account of a row of _CREDENTIALS."""
     principal = Principal(row[0], row[1], row[2], row[3], default_purpose(row[2]), row[4], row[5])
@@ -130,9 +152,19 @@ async def _open(
     await connection.execute(_OLD, (at, at - IDLE))
     await connection.execute(
         _INSERT,
-        (secrets.digest(cookie), principal.account, principal.purpose, at, at, at + lasts, address[:100], agent[:300]),
+        (
+            secrets.digest(cookie),
+            principal.account,
+            principal.purpose,
+            at,
+            at,
+            at + lasts,
+            address[:100],
+            agent[:300],
+            waits,
+        ),
     )
-    return Session(cookie, principal, at + lasts, row[7])
+    return Session(cookie, principal, at + lasts, row[7], waits)
 
 
 async def session(connection: Connection, cookie: str, at: datetime) -> Principal:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar, get_args
 
 import click
 
-from healthbrain import access, exchange
+from healthbrain import access, audit, exchange
+from healthbrain.access import second_factor
 from healthbrain.cli.output import json_option, show
 from healthbrain.database import Connection, apply_migrations, open_pool
 from healthbrain.errors import NotFound
@@ -84,10 +86,14 @@ def token(name: str, code: str | None, days: int, as_json: bool) -> None:
 @click.option("--display", help="Name shown on the screens [default: the account name].")
 @click.option("--organisation", "code", help="Code of its organisation [default: the root].")
 @click.option("--password", envvar="HB_PASSWORD", help="Its password; made up and shown once if not given.")
+@click.option(
+    "--reset-second-factor", "reset", is_flag=True, help="Take the second factor off account NAME, whose phone is lost."
+)
 @json_option
 def user(
-    name: str | None, role: str | None, display: str | None, code: str | None, password: str | None, as_json: bool
-) -> None:
+    name: str | None, role: str | None, display: str | None, code: str | None, password: str | None, reset: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
     """List the accounts, or make one: hb user wang --role cdc --display 王敏."""
     if name is None:
         rows = with_connection(access.accounts)
@@ -100,6 +106,10 @@ def user(
             as_json=as_json,
             text=text,
         )
+        return
+    if reset:
+        with_connection(partial(_reset_second_factor, name))
+        show({"name": name, "second_factor": False}, as_json=as_json, text=f"account {name} has no second factor now")
         return
     if role is None:
         raise click.UsageError("say which role: --role " + "|".join(ROLES))
@@ -117,3 +127,12 @@ def user(
         "" if password else f"; password {chosen} (shown once, to be changed at first sign-in)"
     )
     show({"name": name, "role": role, "password": None if password else chosen}, as_json=as_json, text=text)
+
+
+async def _reset_second_factor(name: str, connection: Connection) -> None:
+    at = datetime.now(UTC)
+    await second_factor.remove(connection, name, at)
+    event = audit.Event(
+        at, "D", "operator", "", 0, "", type="account", id=name[:64], interaction="second-factor", detail="hb user"
+    )
+    await audit.record(connection, [event])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import orjson
 from starlette.responses import RedirectResponse, Response
 
 from healthbrain import access, audit
-from healthbrain.access import OpenSession
+from healthbrain.access import OpenSession, second_factor
+from healthbrain.access.second_factor import required_roles
 from healthbrain.errors import Busy, Incorrect, Unauthenticated
 from healthbrain.scope import Purpose
 from healthbrain.settings import Settings
@@ -19,6 +20,7 @@ from healthbrain.web.language import N_
 from healthbrain.web.screen import Crumb, show
 from healthbrain.web.visit import LANGUAGE_COOKIE, THEME_COOKIE, THEMES, Visit
 
+_WAITING = int(second_factor.WAITING.total_seconds())
 _YEAR = 365 * 24 * 3600
 DEMO_ACCOUNTS = "demo-accounts.json"
 
@@ -83,6 +85,7 @@ async def enter(visit: Visit) -> Response:
                     visit.at,
                     address=visit.address,
                     agent=visit.request.headers.get("user-agent", ""),
+                    required=required_roles(visit.platform.settings.second_factor),
                 )
             finally:
                 await connection.set_autocommit(False)
@@ -92,6 +95,10 @@ async def enter(visit: Visit) -> Response:
     except Busy:
         error, status = N_("Too many attempts. Wait a little, then try again."), 429
     else:
+        if opened.waits_for:
+            response = RedirectResponse(f"/second-factor?{urlencode({'next': goal})}", 303)
+            guard.set_cookie(visit.request, response, guard.SESSION_COOKIE, opened.cookie, _WAITING)
+            return response
         visit.platform.audit.note(
             audit.Event.of(opened.principal, visit.at, "E", interaction="sign-in", address=visit.address)
         )
@@ -141,10 +148,10 @@ async def change_password(visit: Visit) -> Response:
     async with visit.platform.pool.connection() as connection:
         await connection.set_autocommit(True)
         try:
-            await access.sign_in(connection, name, present, visit.at, address=visit.address)
+            await access.sign_in(connection, name, present, visit.at, address=visit.address, proven=True)
             await access.set_password(connection, name, fresh, at=visit.at)
             opened = await access.sign_in(
-                connection, name, fresh, visit.at, address=visit.address,
+                connection, name, fresh, visit.at, address=visit.address, proven=True,
                 agent=visit.request.headers.get("user-agent", ""),
             )  # fmt: skip
         except Unauthenticated:
