@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from healthbrain.database import Connection

@@ -187,7 +187,7 @@ async def _resolve_target(entry: Entry, search: Search) -> None:
     elif entry.method in {"PUT", "PATCH", "DELETE"} and not entry.id:
         match = await _only_match(entry, entry.query, search)
         own = entry.resource.get("id") if entry.resource else None
-        if match is None and entry.method != "PUT":
+        if match is None and entry.method == "PATCH":
             raise NotFound(f"{entry.place}: the condition finds nothing to {entry.method.lower()}")
         if match is not None and own not in {None, match.id}:
             raise Incorrect(f"{entry.place}: the condition finds another resource than the id inside the resource says")
