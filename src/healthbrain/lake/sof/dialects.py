@@ -121,7 +121,7 @@ def moved_date(full: str, part: str, per_month: int, per_year: int) -> str:
     months = f"cast(trunc({{1}} / {per_month}) as int)" if per_month > 1 else "{1}"
     return (
         f"case length({{0}}) when 10 then {full} when 7 then {part.replace('{1}', months)} "
-        f"when 4 then lpad(cast(cast({{0}} as int) + cast(trunc({{1}} / {per_year}) as int) as {{text}}), 4, '0') end"
+        f"when 4 then lpad(cast(try_cast(left({{0}}, 4) as int) + cast(trunc({{1}} / {per_year}) as int) as {{text}}), 4, '0') end"
     )
 
 
@@ -176,10 +176,10 @@ SHARED: dict[str, str] = {
     "digits_of": "{0}",
 }
 
-_MONTH_END = "strftime(last_day(cast({0} || '-01' as date)), '%Y-%m-%d')"
-_DAYS = "strftime(cast({0} as date) + to_days(cast({1} as int)), '%Y-%m-%d')"
-_MONTHS = "strftime(cast({0} as date) + to_months(cast({1} as int)), '%Y-%m-%d')"
-_MONTHS_OF_MONTH = "strftime(cast({0} || '-01' as date) + to_months(cast({1} as int)), '%Y-%m')"
+_MONTH_END = "strftime(last_day(try_cast({0} || '-01' as date)), '%Y-%m-%d')"
+_DAYS = "strftime(try_cast({0} as date) + to_days(cast({1} as int)), '%Y-%m-%d')"
+_MONTHS = "strftime(try_cast({0} as date) + to_months(cast({1} as int)), '%Y-%m-%d')"
+_MONTHS_OF_MONTH = "strftime(try_cast({0} || '-01' as date) + to_months(cast({1} as int)), '%Y-%m')"
 _FRACTION = "length(regexp_extract({0}, '[.]([0-9]+)', 1))"
 _SIGNIFICANT = "cast(14 - floor(log10(greatest({of}, 1e-300::double))) as int)"
 _OF_SUM = _SIGNIFICANT.format(of="abs({0}), abs({1})")
@@ -192,18 +192,18 @@ _DUCKDB: dict[str, str] = {
     "empty_list": "[]",
     "list_concat": "list_concat({*})",
     "flatten": "flatten({0})",
-    "item": "case when {1} >= 0 then {0}[{1} + 1] end",
-    "first": "{0}[1]",
-    "last": "{0}[-1]",
+    "item": "case when {1} >= 0 then ({0})[{1} + 1] end",
+    "first": "({0})[1]",
+    "last": "({0})[-1]",
     "if_one": "case when len({0}) = 1 then {1} when len({0}) > 1 then false end",
-    "only": "case when len({0}) > 1 then error({1}) else {0}[1] end",
+    "only": "case when len({0}) > 1 then error({1}) else ({0})[1] end",
     "must_be_empty": "case when len({0}) > 0 then error({1}) else {0} end",
     "not_empty": "(coalesce(len({0}), 0) > 0)",
     "length_of_list": "coalesce(len({0}), 0)",
     "list_contains": "coalesce(list_contains({0}, {1}), false)",
     "list_of_present": "list_filter([{0}], lambda x_: x_ is not null)",
     "or_null_item": "case when len({0}) > 0 then {0} else [null] end",
-    "list_skip": "list_slice({0}, greatest({1}, 0) + 1, null)",
+    "list_skip": "list_slice({0}, greatest({1}, 0) + 1, len({0}))",
     "list_take": "list_slice({0}, 1, greatest({1}, 0))",
     "list_distinct": "list_filter({0}, lambda x_, i_: list_position({0}, x_) = i_)",
     "list_sum": "list_sum({0})",
@@ -264,7 +264,7 @@ class DuckDB:
         if operation == "reference_key":
             return self._reference_key(*args)
         if operation == "item" and args[1].isdigit():
-            return f"{args[0]}[{int(args[1]) + 1}]"
+            return f"({args[0]})[{int(args[1]) + 1}]"
         template = _DUCKDB[operation]
         if "{*}" in template:
             return template.replace("{*}", ", ".join(args))

@@ -111,6 +111,7 @@ def _not(resolver: Resolver, base: Value, node: Call, scope: Scope) -> Value:
 
 @function("count")
 def _count(resolver: Resolver, base: Value, node: Call, scope: Scope) -> Value:
+    base = resolver.merged(base)
     if base.choices:
         found = [_count(resolver, one, node, scope).sql for one in base.choices]
         total = found[0]
@@ -124,6 +125,12 @@ def _count(resolver: Resolver, base: Value, node: Call, scope: Scope) -> Value:
 
 @function("hasValue")
 def _has_value(resolver: Resolver, base: Value, node: Call, scope: Scope) -> Value:
+    base = resolver.merged(base)
+    if base.choices and base.many:
+        raise resolver.unsupported("hasValue() of an element of several types", node)
+    if base.choices:
+        primitives = [one for one in base.choices if one.kind != "parts"]
+        return resolver.exists(replace(base, choices=tuple(primitives))) if primitives else boolean(FALSE)
     if base.nothing or base.kind in ("parts", "quantity"):
         return boolean(FALSE)
     if not base.many:
@@ -158,6 +165,7 @@ def _of_booleans(name: str, wanted: bool, answer: bool) -> None:
 
     @function(name)
     def _call(resolver: Resolver, base: Value, node: Call, scope: Scope) -> Value:
+        base = one_type(resolver, base, node)
         if base.nothing:
             return boolean(Const(answer))
         if base.kind != "boolean":
@@ -206,7 +214,8 @@ def _part(name: str, operation: str, arguments: int) -> None:
         if number.kind != "integer":
             raise resolver.wrong(f"{name}() takes an Integer", node)
         base = one_type(resolver, base, node)
-        return base.also(op(operation, as_list(base), number.sql), many=True)
+        items = resolver.fresh()
+        return base.also(Let(items.name, as_list(base), op(operation, items, number.sql)), many=True)
 
 
 _part("tail", "list_skip", 0)
@@ -285,6 +294,7 @@ def _distinct(resolver: Resolver, base: Value, node: Call, scope: Scope) -> Valu
 
 @function("isDistinct")
 def _is_distinct(resolver: Resolver, base: Value, node: Call, scope: Scope) -> Value:
+    base = one_type(resolver, base, node)
     if base.nothing or not base.many:
         return boolean(TRUE)
     kept = distinct(resolver, base, node)
@@ -295,8 +305,7 @@ def _of_sets(name: str, build: Callable[[Resolver, Value, Value, Call], Value]) 
     @function(name, 1)
     def _call(resolver: Resolver, base: Value, node: Call, scope: Scope) -> Value:
         other = resolver.of(node.arguments[0], scope)
-        for side in (base, other):
-            one_type(resolver, side, node)
+        base, other = one_type(resolver, base, node), one_type(resolver, other, node)
         kinds = {side.kind for side in (base, other) if not side.nothing}
         if len(kinds) > 1 or kinds - {"text", "integer", "boolean", "decimal"}:
             raise resolver.unsupported(f"{name}() of such items", node)
@@ -337,9 +346,9 @@ _of_sets("supersetOf", lambda resolver, base, other, node: _subset_of(resolver, 
 def _total(name: str, operation: str) -> None:
     @function(name)
     def _call(resolver: Resolver, base: Value, node: Call, scope: Scope) -> Value:
+        base = one_type(resolver, base, node)
         if base.nothing:
             return EMPTY
-        base = one_type(resolver, base, node)
         if base.kind not in ("integer", "decimal"):
             raise resolver.unsupported(f"{name}() of anything but numbers", node)
         if not base.many and name != "avg":
@@ -421,6 +430,7 @@ def _get_resource_key(resolver: Resolver, base: Value, node: Call, scope: Scope)
 @function("getReferenceKey", 0, 1)
 def _get_reference_key(resolver: Resolver, base: Value, node: Call, scope: Scope) -> Value:
     type_ = _type_name(resolver, node)[-1] if node.arguments else ""
+    base = resolver.merged(base)
     if base.choices:
         raise resolver.unsupported("getReferenceKey() of an element of several types", node)
     url = resolver.step(base, "reference") if base.type == "Reference" else base
@@ -530,9 +540,9 @@ def _split(resolver: Resolver, base: Value, node: Call, scope: Scope) -> Value:
 @function("join", 0, 1)
 def _join(resolver: Resolver, base: Value, node: Call, scope: Scope) -> Value:
     between = argument(resolver, node, scope).sql if node.arguments else Const("")
+    base = one_type(resolver, base, node)
     if base.nothing:
         return text(Const(""))
-    base = one_type(resolver, base, node)
     sql = replace(base, sql=as_list(base))
     _string(resolver, sql, node)
     return text(op("join", sql.sql, op("coalesce", between, Const(""))))

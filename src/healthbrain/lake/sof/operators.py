@@ -87,6 +87,7 @@ def operand(resolver: Resolver, value: Value, what: str, node: Node) -> Value:
 
 def one_type(resolver: Resolver, value: Value, node: Node) -> Value:
     """The value when it has a single type; several are told apart by ofType()."""
+    value = resolver.merged(value)
     if value.choices:
         raise resolver.unsupported("an element of several types without ofType()", node)
     return value
@@ -208,7 +209,7 @@ def combined(resolver: Resolver, left: Value, right: Value, node: Node) -> Value
         left, right = (replace(side, sql=_as_decimal(side), type="System.Decimal") for side in (left, right))
     if left.kind != right.kind or left.kind in ("parts", "quantity"):
         raise resolver.unsupported("a union of elements with parts, or of values of several types,", node)
-    type_ = left.type if left.type == right.type else _system(left.kind)
+    type_ = left.type if left.type == right.type else system_type(left.kind)
     sides = [_flat(side) for side in (left, right)]
     if all(isinstance(one, Const) for side in sides if side is not None for one in side) and None not in sides:
         return Value(op("list", *(one for side in sides if side for one in side)), type_, many=True)
@@ -221,7 +222,8 @@ def _flat(value: Value) -> tuple[Sql, ...] | None:
     return _constants(value.sql)
 
 
-def _system(kind: Kind) -> str:
+def system_type(kind: Kind) -> str:
+    """The System type of a kind of values."""
     return {"text": "System.String", "integer": "System.Integer", "decimal": "System.Decimal",
             "boolean": "System.Boolean", "date": "System.Date", "datetime": "System.DateTime",
             "time": "System.Time"}[kind]  # fmt: skip
@@ -236,7 +238,7 @@ def distinct(resolver: Resolver, value: Value, node: Node) -> Value:
     """The items without duplicates."""
     if value.nothing or not value.many:
         return value
-    one_type(resolver, value, node)
+    value = one_type(resolver, value, node)
     if value.kind not in ("text", "integer", "boolean", "decimal"):
         raise resolver.unsupported("finding duplicates among such items", node)
     items = resolver.fresh()

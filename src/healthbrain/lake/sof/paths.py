@@ -235,6 +235,7 @@ class Resolver:
 
     def at(self, base: Value, place: Sql, node: Node) -> Value:
         """The item at a place."""
+        base = self.merged(base)
         if base.choices:
             if any(one.many for one in base.choices):
                 raise self.unsupported("the order of items of several types", node)
@@ -259,7 +260,7 @@ class Resolver:
         """The items of a type."""
         wanted = self.wanted(names, node)
         if value.choices:
-            found = union([self._narrowed(one, wanted, node) for one in value.choices])
+            found = self.merged(union([self._narrowed(one, wanted, node) for one in value.choices]), wanted)
             if found.nothing:
                 self.notices.append(f"`{self.text}`: no value here has the type {wanted}, so this part is always empty")
             return found
@@ -295,6 +296,20 @@ class Resolver:
         parsed = Parsed(self.whole(value).sql, need, False)
         test = op("equal", Get(item, of_type), Const(wanted))
         return Value(Let(item.name, parsed, op("when", test, item)), wanted, False, need)
+
+    def merged(self, value: Value, type_: str = "") -> Value:
+        """Several types of one kind (string and code) as one; a value whose types differ in kind as it is."""
+        kinds = {one.kind for one in value.choices}
+        if len(kinds) != 1 or kinds & {"parts", "quantity"}:
+            return value
+        type_ = type_ or operators.system_type(kinds.pop())
+        if not value.many:
+            return Value(op("coalesce", *(one.sql for one in value.choices)), type_)
+        parent, needs = value.choices[0].parent, [one.need for one in value.choices if one.need is not None]
+        if parent is None or any(one.parent is not parent for one in value.choices) or any(one.many for one in needs):
+            return value
+        sql = self.through(parent, lambda item: op("coalesce", *(Get(item, need) for need in needs)), repeats=False)
+        return Value(sql, type_, many=True)
 
     def cast(self, value: Value, names: tuple[str, ...], node: Node) -> Value:
         """`as`: the one item when it is of the type."""
@@ -333,6 +348,7 @@ class Resolver:
 
     def single(self, value: Value, what: str) -> Value:
         """The one item; the query fails where there are more."""
+        value = self.merged(value)
         if value.choices:
             return union([self.single(one, what) for one in value.choices])
         if not value.many:
@@ -353,6 +369,7 @@ class Resolver:
 
     def where(self, value: Value, criteria: Node, scope: Scope) -> Value:
         """The items for which the criteria are true."""
+        value = self.merged(value)
         if value.nothing:
             return value
         if value.choices:

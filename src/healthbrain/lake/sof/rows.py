@@ -179,7 +179,7 @@ class _Planner:
         if select.repeat:
             return traversal.items(self.resolver, select.repeat, scope)
         path = select.for_each or select.for_each_or_null
-        found = self.resolver.value(path, scope)
+        found = self.resolver.merged(self.resolver.value(path, scope))
         if found.choices:
             raise Unsupported(
                 f"the path `{path}`: an iteration over values of several types has no form in SQL; add ofType()"
@@ -195,12 +195,10 @@ class _Planner:
     def column(self, column: Column, scope: Scope) -> tuple[Sql, Output]:
         """A column's value with its type."""
         found = self.resolver.value(column.path, scope)
+        found = self.resolver.merged(found)
         if found.choices:
-            if len({one.kind for one in found.choices}) > 1 or found.many or found.choices[0].kind == "parts":
-                reason = "it has values of several types; say which by ofType()"
-                raise Unsupported(f"column {column.name}, path `{column.path}`: {reason}")
-            first = found.choices[0]
-            found = first.also(op("coalesce", *(one.sql for one in found.choices)))
+            reason = "it has values of several types; say which by ofType()"
+            raise Unsupported(f"column {column.name}, path `{column.path}`: {reason}")
         leaf = self.leaf(column, found)
         if found.kind == "parts":
             found = self.resolver.whole(found)

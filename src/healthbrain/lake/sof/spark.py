@@ -21,10 +21,10 @@ from healthbrain.lake.sof.dialects import (
     pattern_of_reference,
 )
 
-_MONTH_END = "date_format(last_day(to_date(concat({0}, '-01'))), 'yyyy-MM-dd')"
-_DAYS = "date_format(date_add(to_date({0}), cast({1} as int)), 'yyyy-MM-dd')"
-_MONTHS = "date_format(add_months(to_date({0}), cast({1} as int)), 'yyyy-MM-dd')"
-_MONTHS_OF_MONTH = "date_format(add_months(to_date(concat({0}, '-01')), cast({1} as int)), 'yyyy-MM')"
+_MONTH_END = "date_format(last_day(try_cast(concat({0}, '-01') as date)), 'yyyy-MM-dd')"
+_DAYS = "date_format(date_add(try_cast({0} as date), cast({1} as int)), 'yyyy-MM-dd')"
+_MONTHS = "date_format(add_months(try_cast({0} as date), cast({1} as int)), 'yyyy-MM-dd')"
+_MONTHS_OF_MONTH = "date_format(add_months(try_cast(concat({0}, '-01') as date), cast({1} as int)), 'yyyy-MM')"
 _INSTANT = "try_cast({0} as timestamp)"
 _ZONED = "regexp_like({0}, '(Z|[+-][0-9][0-9]:[0-9][0-9])$')"
 _EXACT = "cast(cast({0} as string) as decimal(38, 15))"
@@ -113,6 +113,8 @@ class Spark:
             return f"nullif(regexp_extract({args[0]}, {pattern}, 1), '')"
         if operation == "split":
             return f"split({args[0]}, concat('\\\\Q', {args[1]}, '\\\\E'))"
+        if operation == "list_concat":  # of null it would be null
+            args = [f"coalesce({one}, array())" for one in args]
         template = _SPARK[operation]
         if "{*}" in template:
             return template.replace("{*}", ", ".join(args))
@@ -146,7 +148,7 @@ class Spark:
         return "named_struct(" + ", ".join(f"{self.constant(key)}, {value}" for key, value in fields) + ")"
 
     def parsed(self, text: str, shape: Mapping[str, Any]) -> str:
-        return f"from_json({text}, {self.constant(self._members(shape))})"
+        return f"from_json({text}, {self.constant(f'STRUCT<{self._members(shape)}>')})"
 
     def unnested(self, relation: str, items: str, item: str, index: str) -> str:
         if index:
