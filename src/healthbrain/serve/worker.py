@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from healthbrain.runtime import Platform
 from healthbrain.runtime.jobs import (
     compact_lake,
+    count_catalogue,
     export,
     find_events,
     finish_erasures,
@@ -54,6 +55,7 @@ JOBS = (
     Job("search parameters", timedelta(seconds=2), index_parameters),
     Job("texts", timedelta(seconds=2), index_texts),
     Job("measures", timedelta(seconds=30), publish_measures),
+    Job("catalogue", timedelta(minutes=1), count_catalogue),
     Job("feed", timedelta(hours=6), prune_feed),
     Job("export", timedelta(seconds=1), export, lane="export"),
     Job("import", timedelta(seconds=1), load_uploads, lane="import"),

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
+from openpyxl import Workbook
 from starlette.responses import Response
 
 from healthbrain.web import guard
@@ -27,6 +28,22 @@ def csv_response(
     for note in notes:
         writer.writerow([f"# {note}"])
     response = Response(text.getvalue().encode("utf-8-sig"), media_type="text/csv; charset=utf-8")
+    response.headers["content-disposition"] = f"attachment; filename*=UTF-8''{quote(name)}"
+    return guard.protect(response)
+
+
+def excel_response(name: str, title: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> Response:
+    """An Excel workbook of one sheet, its first line fixed."""
+    book = Workbook(write_only=True)
+    sheet = book.create_sheet(title[:31])
+    sheet.freeze_panes = "A2"
+    sheet.append(list(head))
+    for row in rows:
+        sheet.append([value if isinstance(value, int | float) else _cell(value) for value in row])
+    content = io.BytesIO()
+    book.save(content)
+    media = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+    response = Response(content.getvalue(), media_type=media)
     response.headers["content-disposition"] = f"attachment; filename*=UTF-8''{quote(name)}"
     return guard.protect(response)
 

@@ -131,6 +131,14 @@ def nav_for(visit: Visit) -> list[NavItem]:
         items.append(
             NavItem(N_("Six hubs"), "/hubs", "pulse", N_("What this platform is made of and what it holds now"))
         )
+        items.append(
+            NavItem(
+                N_("Data catalogue"),
+                "/catalogue",
+                "table",
+                N_("Libraries, views and columns with counts, freshness, quality and lineage"),
+            )
+        )
     if role in {"leader", "cdc", "administrator"}:
         items.append(
             NavItem(

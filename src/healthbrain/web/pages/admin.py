@@ -23,6 +23,7 @@ _TABS = (
     ("accounts", N_("Accounts")),
     ("tokens", N_("Tokens")),
     ("organisations", N_("Organisations")),
+    ("erasures", N_("Erasure of persons")),
     ("audit", N_("Audit log")),
 )
 _ROLES = ("leader", "cdc", "manager", "doctor", "resident", "administrator")

@@ -1,0 +1,164 @@
+"""The catalogue of data resources (数据资源目录): what the libraries hold, how fresh and how good it is, where it comes from.
+
+The worker counts every view when the lake has moved, at most once an hour, and keeps quality by day; screens read what was
+counted. Lineage runs from source elements through the view to the measures that rest on the same resource type.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+
+from healthbrain import measure
+from healthbrain.database import Connection
+from healthbrain.lake import Lake, assessing
+from healthbrain.lake.assessing import Assessment, Cohort
+from healthbrain.lake.library import Dimension, View, views
+from healthbrain.runtime.platform import Platform
+
+EVERY = timedelta(hours=1)
+DAYS = 400  # how long quality by day is kept
+_CHINA = timezone(timedelta(hours=8))
+_VIEW = """
+insert into catalogue_view (view, rows, newest, as_of, counted_at, owners, cohorts) values (%s, %s, %s, %s, %s, %s, %s)
+on conflict (view) do update set rows = excluded.rows, newest = excluded.newest, as_of = excluded.as_of,
+    counted_at = excluded.counted_at, owners = excluded.owners, cohorts = excluded.cohorts"""
+_QUALITY = """
+insert into catalogue_quality (view, rule, kind, day, total, failed) values (%s, %s, %s, %s, %s, %s)
+on conflict (view, rule, day) do update set kind = excluded.kind, total = excluded.total, failed = excluded.failed"""
+_COUNTED = """
+insert into catalogue_counted (position, generation, at) values (%s, %s, %s)
+on conflict (only_one) do update set position = excluded.position, generation = excluded.generation, at = excluded.at"""
+_LATEST = """
+select q.view, q.rule, q.total, q.failed from catalogue_quality q
+join (select view, max(day) as day from catalogue_quality group by view) d using (view, day)"""
+_TREND = """
+select day, kind, sum(total)::bigint, sum(failed)::bigint from catalogue_quality where view = %s and day > %s
+group by day, kind order by day"""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Of `total` checks, `failed` failed."""
+
+    total: int
+    failed: int
+
+    @property
+    def share(self) -> float | None:
+        """Per cent of the checks that passed; None when there was nothing to check."""
+        return None if not self.total else (self.total - self.failed) * 100 / self.total
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A view as it was last counted."""
+
+    rows: int
+    newest: datetime | None
+    as_of: datetime
+    counted_at: datetime
+    owners: tuple[tuple[int, int], ...]
+    cohorts: tuple[Cohort, ...]
+    checks: Mapping[int, Score]  # by the rule's place
+
+    def score(self, view: View, kind: Dimension) -> Score:
+        """All rules of one dimension together."""
+        mine = [self.checks[n] for n, rule in enumerate(view.rules) if rule.kind == kind and n in self.checks]
+        return Score(sum(one.total for one in mine), sum(one.failed for one in mine))
+
+
+async def count_views(platform: Platform, *, at_once: bool = False) -> int:
+    """Count every view if the lake has moved since; returns how many were counted."""
+    lake, at = Lake(platform.settings.lake), platform.clock()
+    state = lake.state()
+    async with platform.pool.connection() as connection:
+        row = await (await connection.execute("select position, at from catalogue_counted")).fetchone()
+    if not state.position or (row and not at_once and (row[0] == state.position or at - row[1] < EVERY)):
+        return 0
+    found = await asyncio.to_thread(_assess, lake, at)
+    async with platform.pool.connection() as connection, connection.transaction():
+        for view, one in found:
+            await _keep(connection, view, one, state.at or at, at)
+        await connection.execute(_COUNTED, (state.position, state.generation, at))
+        await connection.execute("delete from catalogue_quality where day < %s", (_day(at) - timedelta(days=DAYS),))
+    return len(found)
+
+
+def _assess(lake: Lake, at: datetime) -> list[tuple[View, Assessment]]:
+    connection = lake.connect(types={view.resource for view in views()} | {"Patient"})
+    try:
+        return [(view, assessing.assess(connection, view, at)) for view in views()]
+    finally:
+        connection.close()
+
+
+async def _keep(connection: Connection, view: View, one: Assessment, as_of: datetime, at: datetime) -> None:
+    cohorts = [[c.icd10, c.year, c.town, c.persons] for c in one.cohorts]
+    values = (view.id, one.rows, one.newest, as_of, at, json.dumps(one.owners), json.dumps(cohorts))
+    await connection.execute(_VIEW, values)
+    for number, (rule, checked) in enumerate(zip(view.rules, one.checks, strict=True)):
+        await connection.execute(_QUALITY, (view.id, number, rule.kind, _day(at), checked.total, checked.failed))
+
+
+async def counted(connection: Connection) -> dict[str, Counted]:
+    """Every view as it was last counted, by its id."""
+    checks: dict[str, dict[int, Score]] = {}
+    for view, rule, total, failed in await (await connection.execute(_LATEST)).fetchall():
+        checks.setdefault(view, {})[rule] = Score(total, failed)
+    rows = await (
+        await connection.execute("select view, rows, newest, as_of, counted_at, owners, cohorts from catalogue_view")
+    ).fetchall()
+    return {
+        row[0]: Counted(
+            row[1], row[2], row[3], row[4],
+            tuple((int(key), int(number)) for key, number in row[5]), tuple(Cohort(*one) for one in row[6]),
+            checks.get(row[0], {}),
+        )
+        for row in rows
+    }  # fmt: skip
+
+
+async def trend(connection: Connection, view: View, since: date) -> dict[date, dict[str, Score]]:
+    """The quality of a view day by day and dimension."""
+    found: dict[date, dict[str, Score]] = {}
+    for day, kind, total, failed in await (await connection.execute(_TREND, (view.id, since))).fetchall():
+        found.setdefault(day, {})[kind] = Score(total, failed)
+    return found
+
+
+def preview(platform: Platform, view: View, owners: Iterable[int] | None, limit: int) -> list[tuple[Any, ...]]:
+    """Some rows of a view that these organisations own (None = all)."""
+    connection = Lake(platform.settings.lake).connect(types={view.resource})
+    try:
+        return assessing.preview(connection, view, None if owners is None else list(owners), limit)
+    finally:
+        connection.close()
+
+
+def measures_of(view: View) -> list[measure.Definition]:
+    """The measures that rest on resources of the view's type."""
+    return [one for one in measure.built_in() if view.resource in _types(one)]
+
+
+def _types(definition: measure.Definition) -> set[str]:
+    """The resource types a measure is computed from: its tables, followed down to views."""
+    library = measure.library()
+    tables = {one.name: one for one in (*library.tables, *definition.prepared, *definition.tables)}
+    population = definition.population
+    open_ = {population.source, *(one.table for one in population.evidence)} if population else set[str]()
+    seen = set[str]()
+    while open_ - seen:
+        name = min(open_ - seen)
+        seen.add(name)
+        if table := tables.get(name):
+            open_ |= {table.source, *(one.table for one in table.withs), *(one.table for one in table.counts)}
+    return {library.views[name].resource for name in seen if name in library.views}
+
+
+def _day(at: datetime) -> date:
+    return at.astimezone(_CHINA).date()

@@ -1,0 +1,466 @@
+"""The catalogue of data resources (数据资源目录): libraries, their views and columns, counts, freshness, quality, lineage.
+
+Who may see indicators may see the catalogue: it tells nothing about anybody. A preview of rows needs permission over the
+view's resource type for a purpose under which persons are shown; numbers and names in it are masked. HUB-EX-01, HUB-EX-13.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+from healthbrain.access import Tree
+from healthbrain.errors import Forbidden, Incorrect
+from healthbrain.lake import library
+from healthbrain.lake.library import DIMENSIONS, Library, View
+from healthbrain.portrait.masking import mask_name, mask_number
+from healthbrain.runtime import catalogue
+from healthbrain.runtime.catalogue import Counted, Score
+from healthbrain.runtime.lakes import Standing, standing
+from healthbrain.web import guard
+from healthbrain.web.charts import Chart, Series
+from healthbrain.web.export import csv_response, excel_response
+from healthbrain.web.geography import towns
+from healthbrain.web.language import N_, Language
+from healthbrain.web.screen import Crumb, show
+from healthbrain.web.visit import Visit
+
+_KINDS = {"base": N_("Base library"), "theme": N_("Theme library")}
+_NAMES = {
+    "completeness": N_("Completeness"),
+    "accuracy": N_("Accuracy"),
+    "logic": N_("Logic"),
+    "timeliness": N_("Timeliness"),
+}
+_PREVIEW = 20  # rows
+_TREND = timedelta(days=92)
+_LINE = 26  # height of a line of the lineage drawing
+
+
+@dataclass(frozen=True, slots=True)
+class ViewLine:
+    """A view in the list."""
+
+    url: str
+    name: str
+    title: str
+    description: str
+    rows: str
+    newest: str
+    sources: str
+    scores: Sequence[tuple[str, str, bool]]  # dimension, share, poor
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryCard:
+    """A library with those of its views that the search leaves."""
+
+    id: str
+    kind: str
+    title: str
+    description: str
+    owner: str
+    source: str
+    rows: str
+    views: Sequence[ViewLine]
+
+
+@dataclass(frozen=True, slots=True)
+class CataloguePage:
+    """Context of catalogue.html."""
+
+    asked: str
+    as_of: str
+    lag: str
+    late: bool
+    libraries: Sequence[LibraryCard]
+    found: int
+    counted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnLine:
+    """A column of a view."""
+
+    name: str
+    title: str
+    type: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class RuleLine:
+    """A rule of quality with its result."""
+
+    dimension: str
+    title: str
+    column: str
+    total: str
+    failed: str
+    share: str
+    poor: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A box of the lineage drawing."""
+
+    x: int
+    y: int
+    text: str
+    look: str
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """Where a view comes from and what rests on it, as a drawing and as a table."""
+
+    height: int
+    boxes: Sequence[Drawn]
+    lines: Sequence[tuple[int, int, int, int]]
+    rows: Sequence[tuple[str, str, str]]  # kind, name, detail
+
+
+@dataclass(frozen=True, slots=True)
+class ViewPage:
+    """Context of catalogue_view.html."""
+
+    id: str
+    url: str
+    library: str
+    title: str
+    description: str
+    resource: str
+    owner: str
+    source: str
+    rows: str
+    newest: str
+    as_of: str
+    columns: Sequence[ColumnLine]
+    rules: Sequence[RuleLine]
+    trend: Chart
+    lineage: Lineage
+    sources: Sequence[tuple[str, str]]
+    cohorts: Sequence[tuple[str, str, str, str]]
+    may_preview: bool
+    preview: Sequence[Sequence[str]] = ()
+    previewed: bool = False
+
+
+async def catalogue_page(visit: Visit) -> Response:
+    """All libraries, or what a search leaves of them; the data dictionary as JSON, CSV or Excel."""
+    said, asked = visit.language, visit.query.get("q", "").strip()
+    async with visit.platform.pool.connection() as connection:
+        await visit.decide(connection, "read", "indicator")
+        counted = await catalogue.counted(connection)
+    chosen = {one.id: [view for view in one.views if _matches(one, view, asked)] for one in library.libraries()}
+    if form := visit.query.get("format"):
+        return _dictionary(said, form, "catalogue", [view for found in chosen.values() for view in found], counted)
+    now = await standing(visit.platform)
+    page = CataloguePage(
+        asked=asked,
+        as_of=said.time(now.as_of),
+        lag=_lag(said, now),
+        late=now.late,
+        libraries=[_card(said, one, chosen[one.id], counted) for one in library.libraries() if chosen[one.id]],
+        found=sum(len(found) for found in chosen.values()),
+        counted=bool(counted),
+    )
+    return show(visit, "catalogue.html", page, crumbs=_crumbs(visit))
+
+
+async def view_page(visit: Visit) -> Response:
+    """One view: columns, quality, lineage, sources."""
+    return await _view_page(visit)
+
+
+async def preview_page(visit: Visit) -> Response:
+    """The same with some rows, for those who may see persons' data; a trace of it is kept."""
+    view = _asked(visit)
+    async with visit.platform.pool.connection() as connection:
+        scope = await visit.decide(connection, "search", view.resource)
+    if not scope.identified:
+        raise Forbidden("your purpose of use shows numbers only; state another purpose to see rows")
+    rows = await asyncio.to_thread(catalogue.preview, visit.platform, view, scope.organisations, _PREVIEW)
+    visit.note("R", view.resource, detail=f"catalogue preview {view.id}, {len(rows)} rows")
+    return await _view_page(visit, [_masked(view, row) for row in rows], previewed=True)
+
+
+async def _view_page(visit: Visit, rows: Sequence[Sequence[str]] = (), *, previewed: bool = False) -> Response:
+    said, view = visit.language, _asked(visit)
+    async with visit.platform.pool.connection() as connection:
+        await visit.decide(connection, "read", "indicator")
+        counted = await catalogue.counted(connection)
+        days = await catalogue.trend(connection, view, visit.at.date() - _TREND)
+        tree = await visit.platform.tree(connection)
+    if form := visit.query.get("format"):
+        if form == "definition":
+            return _json(dict(view.definition), f"{view.id}.json")
+        if form == "cohorts":
+            return _cohort_file(said, view, counted.get(view.id))
+        return _dictionary(said, form, view.id, [view], counted)
+    own, mine = next(one for one in library.libraries() if one.id == view.library), counted.get(view.id)
+    page = ViewPage(
+        id=view.id,
+        url=_url(view),
+        library=_word(said, own.title),
+        title=_word(said, view.title),
+        description=_word(said, view.description),
+        resource=view.resource,
+        owner=_word(said, own.owner),
+        source=own.source,
+        rows=said.number(mine.rows if mine else None),
+        newest=said.time(mine.newest if mine else None),
+        as_of=said.time(mine.as_of if mine else None),
+        columns=[ColumnLine(c.name, _word(said, c.title), c.type, _path(c)) for c in view.columns],
+        rules=_rules(said, view, mine),
+        trend=_trend(said, days),
+        lineage=_lineage(said, view, mine, tree),
+        sources=[(tree.name(key), said.number(rows)) for key, rows in (mine.owners if mine else ())],
+        cohorts=_cohort_rows(said, mine),
+        may_preview=visit.may("search", view.resource),
+        preview=rows,
+        previewed=previewed,
+    )
+    return show(visit, "catalogue_view.html", page, crumbs=[*_crumbs(visit), Crumb(page.title)])
+
+
+def _asked(visit: Visit) -> View:
+    return library.find(visit.request.path_params["library"], visit.request.path_params["view"])
+
+
+def _matches(own: Library, view: View, asked: str) -> bool:
+    texts = [
+        view.id, view.resource, *own.title.values(), *view.title.values(), *view.description.values(),
+        *(text for column in view.columns for text in (column.name, column.path, *column.title.values())),
+    ]  # fmt: skip
+    return all(any(word in text.casefold() for text in texts) for word in asked.casefold().split())
+
+
+def _card(said: Language, one: Library, views: Sequence[View], counted: Mapping[str, Counted]) -> LibraryCard:
+    known = [counted[view.id].rows for view in views if view.id in counted]
+    return LibraryCard(
+        one.id,
+        said.say(_KINDS[one.kind]),
+        _word(said, one.title),
+        _word(said, one.description),
+        _word(said, one.owner),
+        one.source,
+        said.number(sum(known) if known else None),
+        [_line(said, view, counted.get(view.id)) for view in views],
+    )
+
+
+def _line(said: Language, view: View, mine: Counted | None) -> ViewLine:
+    scores = [(kind, mine.score(view, kind)) for kind in DIMENSIONS] if mine else []
+    return ViewLine(
+        _url(view),
+        view.name,
+        _word(said, view.title),
+        _word(said, view.description),
+        said.number(mine.rows if mine else None),
+        said.time(mine.newest if mine else None),
+        said.number(len(mine.owners) if mine else None),
+        [(said.say(_NAMES[kind]), _share(said, score), _poor(score)) for kind, score in scores if score.total],
+    )
+
+
+def _rules(said: Language, view: View, mine: Counted | None) -> list[RuleLine]:
+    found = []
+    for number, rule in enumerate(view.rules):
+        score = mine.checks.get(number, Score(0, 0)) if mine else Score(0, 0)
+        found.append(
+            RuleLine(
+                said.say(_NAMES[rule.kind]), _word(said, rule.title), rule.column, said.number(score.total),
+                said.number(score.failed), _share(said, score), _poor(score),
+            )
+        )  # fmt: skip
+    return found
+
+
+def _trend(said: Language, days: Mapping[Any, Mapping[str, Score]]) -> Chart:
+    series = [
+        Series(said.say(_NAMES[kind]), [_value(scores.get(kind)) for scores in days.values()])
+        for kind in DIMENSIONS
+        if any(kind in scores for scores in days.values())
+    ]
+    title = said.say(N_("Quality by day"))
+    return Chart(
+        "quality", title, [said.short_day(day) for day in days], series, unit="%", digits=1,
+        category_label=said.say(N_("Day")), from_zero=False, low=True,
+    )  # fmt: skip
+
+
+def _lineage(said: Language, view: View, mine: Counted | None, tree: Tree) -> Lineage:
+    """Institutions and elements on the left, the view in the middle, measures on the right."""
+    elements = list(dict.fromkeys(f"{view.resource}.{_element(column)}" for column in view.columns if _element(column)))
+    measures = [(one.id, _word(said, one.title)) for one in catalogue.measures_of(view)]
+    left, right = elements[:14], measures[:14]
+    height = max(len(left), len(right), 1) * _LINE + 16
+    middle = height // 2
+    boxes = [Drawn(330, middle, _short(_word(said, view.title), 18), "view")]
+    lines = []
+    for number, element in enumerate(left):
+        y = 20 + number * _LINE
+        boxes.append(Drawn(10, y, _short(element, 34), "source"))
+        lines.append((250, y, 330, middle))
+    for number, (id_, title) in enumerate(right):
+        y = 20 + number * _LINE
+        boxes.append(Drawn(570, y, _short(title, 18), "measure", f"/measures/{id_}"))
+        lines.append((490, middle, 570, y))
+    rows = [
+        *((said.say(N_("Source")), tree.name(key), said.number(count)) for key, count in (mine.owners if mine else ())),
+        *((said.say(N_("Element")), f"{view.resource}.{_element(c)}", c.name) for c in view.columns if _element(c)),
+        (said.say(N_("View")), view.id, _word(said, view.title)),
+        *((said.say(N_("Measure")), id_, title) for id_, title in measures),
+    ]
+    return Lineage(height, boxes, lines, rows)
+
+
+def _element(column: library.Column) -> str:
+    """The element a column is read from: the path without functions."""
+    path = column.path.replace("getResourceKey()", "id")
+    path = f"{column.inside}.{path}" if column.inside else path
+    names = []
+    depth, word = 0, ""
+    for character in f"{path}.":
+        depth += (character in "([") - (character in ")]")
+        if character == "." and not depth:
+            if word and "(" not in word:
+                names.append(word)
+            elif word.startswith("extension("):
+                names.append("extension")
+            word = ""
+        else:
+            word += character
+    return ".".join(names)
+
+
+def _path(column: library.Column) -> str:
+    return f"{column.inside} → {column.path}" if column.inside else column.path
+
+
+def _cohort_rows(said: Language, mine: Counted | None) -> list[tuple[str, str, str, str]]:
+    return [
+        (one.icd10, str(one.year), _town(said, one.town), said.number(one.persons))
+        for one in (mine.cohorts if mine else ())
+    ]
+
+
+def _cohort_file(said: Language, view: View, mine: Counted | None) -> Response:
+    head = [said.say(text) for text in (N_("Diagnosis"), N_("Year"), N_("Town"), N_("Persons"))]
+    rows = [[c.icd10, c.year, _town(said, c.town), c.persons] for c in (mine.cohorts if mine else ())]
+    return csv_response(f"{view.id}.csv", head, rows, [_word(said, view.title)])
+
+
+def _town(said: Language, code: str) -> str:
+    found = towns().get(code)
+    return found.said(said) if found else said.say(N_("not known"))
+
+
+def _dictionary(
+    said: Language, form: str, name: str, views: Sequence[View], counted: Mapping[str, Counted]
+) -> Response:
+    """The data dictionary of some views."""
+    if form == "json":
+        return _json({"views": [_as_json(view, counted.get(view.id)) for view in views]}, f"{name}.json")
+    head = [said.say(text) for text in (
+        N_("Library"), N_("View"), N_("Title"), N_("Resource type"), N_("Column"), N_("Meaning"), N_("Type"), N_("Path"), N_("Rows"),
+    )]  # fmt: skip
+    titles = {one.id: _word(said, one.title) for one in library.libraries()}
+    rows = [
+        [
+            titles[view.library], view.id, _word(said, view.title), view.resource, column.name,
+            _word(said, column.title), column.type, _path(column),
+            counted[view.id].rows if view.id in counted else None,
+        ]
+        for view in views
+        for column in view.columns
+    ]  # fmt: skip
+    if form == "csv":
+        return csv_response(f"{name}.csv", head, rows)
+    if form == "xlsx":
+        return excel_response(f"{name}.xlsx", said.say(N_("Data dictionary")), head, rows)
+    raise Incorrect("the data dictionary comes as json, csv or xlsx")
+
+
+def _as_json(view: View, mine: Counted | None) -> dict[str, Any]:
+    own = next(one for one in library.libraries() if one.id == view.library)
+    return {
+        "id": view.id, "library": {"id": own.id, "kind": own.kind, "title": own.title, "owner": own.owner, "row": own.row},
+        "title": view.title, "description": view.description,
+        "rows": mine.rows if mine else None, "newest": mine.newest if mine else None, "asOf": mine.as_of if mine else None,
+        "sources": len(mine.owners) if mine else None,
+        "quality": {kind: mine.score(view, kind).share for kind in DIMENSIONS} if mine else None,
+        "rules": [{"kind": r.kind, "column": r.column, "title": r.title} for r in view.rules],
+        "measures": [one.id for one in catalogue.measures_of(view)],
+        "definition": view.definition,
+    }  # fmt: skip
+
+
+def _json(content: Mapping[str, Any], name: str) -> Response:
+    response = Response(orjson.dumps(content, option=orjson.OPT_INDENT_2), media_type="application/json")
+    response.headers["content-disposition"] = f'attachment; filename="{name}"'
+    return guard.protect(response)
+
+
+def _masked(view: View, row: Sequence[Any]) -> list[str]:
+    """A row as it may be shown: names by their first character, numbers of records by their ends, births by the year."""
+    shown = []
+    for column, value in zip(view.columns, row, strict=True):
+        text = "" if value is None else str(value)
+        if column.name == "name" and view.resource in {"Practitioner", "Patient", "RelatedPerson"}:
+            text = mask_name(text)
+        elif column.name in {"id", "patient", "encounter", "record", "household", "certificate", "code"} and _personal(
+            view
+        ):
+            text = mask_number(text)
+        elif column.name == "birth":
+            text = text[:4]
+        shown.append(text)
+    return shown
+
+
+def _personal(view: View) -> bool:
+    return view.resource not in {"Organization", "Practitioner", "PractitionerRole", "Location", "Device", "CareTeam"}
+
+
+def _share(said: Language, score: Score) -> str:
+    return said.share(score.share)
+
+
+def _value(score: Score | None) -> float | None:
+    return score.share if score else None
+
+
+def _poor(score: Score) -> bool:
+    return score.share is not None and score.share < 90
+
+
+def _lag(said: Language, now: Standing) -> str:
+    if not now.waiting:
+        return said.say(N_("up to date"))
+    return said.say(N_("%(number)s changes behind")) % {"number": said.number(now.waiting)}
+
+
+def _short(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _word(said: Language, text: Mapping[str, str]) -> str:
+    return text["zh"] if said.chinese else text["en"]
+
+
+def _url(view: View) -> str:
+    return f"/catalogue/{view.library}/{view.name}"
+
+
+def _crumbs(visit: Visit) -> list[Crumb]:
+    return [Crumb(visit.language.say(N_("Home")), "/"), Crumb(visit.language.say(N_("Data catalogue")), "/catalogue")]
