@@ -141,7 +141,7 @@ async def test_a_batch_does_what_it_can(dsn):
         ([entry("PUT", "Nothing/a", patient("a"))], Incorrect),
         ([entry("PUT", "Patient/a")], Incorrect),
         ([entry("PUT", "Patient/a", patient("a"), ifMatch="x")], Incorrect),
-        ([entry("PATCH", "Patient?identifier=none", {"resourceType": "Parameters"})], Incorrect),
+        ([entry("PATCH", "Patient?identifier=none", {"resourceType": "Parameters"})], NotFound),
         ([entry("POST", "Patient", patient())] * 11, TooLarge),
     ],
 )

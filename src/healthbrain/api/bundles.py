@@ -20,8 +20,8 @@ def searchset(page: Page, base: str, path: str, params: Params, *, bodies: Seque
     n_matches = len(page.matches)
     root = base.encode()
     entries = [
-        b'{"fullUrl":"%b/%b/%b","resource":%b,"search":{"mode":"%b"}}'
-        % (root, one.type.encode(), one.id.encode(), text, b"match" if i < n_matches else b"include")
+        b'{"fullUrl":"%b/%b","resource":%b,"search":{"mode":"%b"}}'
+        % (root, _name(one), text, b"match" if i < n_matches else b"include")
         for i, (one, text) in enumerate(zip(stored, texts, strict=True))
     ]
     if page.notes:
@@ -30,6 +30,11 @@ def searchset(page: Page, base: str, path: str, params: Params, *, bodies: Seque
         entries.append(b'{"resource":%b,"search":{"mode":"outcome"}}' % outcome)
     used = [(key, value) for key, value in params if value and key not in page.ignored]  # R4: what was processed
     return _bundle(b"searchset", page.total, _links(base, path, used, page.next), entries)
+
+
+def _name(one: Stored) -> bytes:
+    """Where it is below the base; what is contained has no address but that of what contains it."""
+    return (f"{one.inside}#{one.id}" if one.inside else f"{one.type}/{one.id}").encode()
 
 
 def history(page: Page, base: str, path: str, params: Params) -> bytes:

@@ -77,7 +77,12 @@ class Reading:
             await add_form(call)
         path = "/".join([*(within or ()), *([type_] if type_ else ["*"] if within else [])])
         call.trace.detail = described(call.params, "/".join(within) if within else "")
-        scope = await self._scope(call, "search", type_) if type_ else await self._scopes(call, within)
+        scope: Scope | dict[str, Scope] = (
+            await self._scope(call, "search", type_) if type_ else await self._scopes(call, within)
+        )
+        if type_ and call.param("_contained") in ("true", "both"):  # any type may contain one
+            scope = await self._scopes(call, None)
+            call.trace.type = type_
         strict = call.prefers("handling") != "lenient"
         cut = summary.wanted(call.param("_summary"), call.param("_elements"))
         search, params = self._platform.store.search, call.params

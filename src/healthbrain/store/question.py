@@ -20,7 +20,7 @@ _MOST_CRITERIA = 50
 _MOST_SORTS = 5
 
 # how a result is shown is the API's business, except what changes which rows are read
-_PRESENTATION = frozenset({"_format", "_pretty", "_elements", "_summary", "_contained", "_containedType"})
+_PRESENTATION = frozenset({"_format", "_pretty", "_elements", "_summary"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,8 @@ class Question:
     only_count: bool = False
     includes: tuple[Include, ...] = ()
     cursor: str = ""
+    contained: Literal["false", "true", "both"] = "false"
+    containers: bool = True  # what contains is the result, not what is contained
     types: tuple[str, ...] = ()  # _type, of a search over several types
     asked: tuple[tuple[str, str], ...] = field(default=())  # all but the cursor: what a cursor belongs to
 
@@ -78,7 +80,7 @@ def read_question(parameters: Sequence[tuple[str, str]]) -> Question:
         base = name.partition(":")[0]
         if base in {"_include", "_revinclude"}:
             includes.append(_include(name, value))
-        elif base in {"_count", "_sort", "_total", "_cursor", "_type"}:
+        elif base in {"_count", "_sort", "_total", "_cursor", "_type", "_contained", "_containedType"}:
             result[base] = value
         elif base in _PRESENTATION:
             if name == "_summary" and value == "count":
@@ -95,9 +97,24 @@ def read_question(parameters: Sequence[tuple[str, str]]) -> Question:
         only_count=result.get("_summary") == "count" or result.get("_count") == "0",
         includes=tuple(includes),
         cursor=result.get("_cursor", ""),
+        contained=_contained(result.get("_contained", "") or "false"),
+        containers=_containers(result.get("_containedType", "") or "container"),
         types=tuple(dict.fromkeys(filter(None, result.get("_type", "").split(",")))),
         asked=tuple((name, value) for name, value in parameters if name != "_cursor"),
     )
+
+
+def _contained(text: str) -> Literal["false", "true", "both"]:
+    match text:
+        case "false" | "true" | "both":
+            return text
+    raise Incorrect("'_contained' is false, true or both")
+
+
+def _containers(text: str) -> bool:
+    if text not in {"container", "contained"}:
+        raise Incorrect("'_containedType' is container or contained")
+    return text == "container"
 
 
 def split(value: str, separator: str) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from healthbrain.database import Connection
@@ -19,6 +20,7 @@ from healthbrain.scope import EVERYTHING, Scope
 from healthbrain.store import arrays, cursors, keys
 from healthbrain.store.asking import Asking
 from healthbrain.store.compartments import compartment_condition, in_compartment
+from healthbrain.store.containing import contained_in
 from healthbrain.store.includes import check_includes, included
 from healthbrain.store.paging import page_of
 from healthbrain.store.pieces import Condition
@@ -47,6 +49,8 @@ async def search(
     """Resources that fulfil every parameter, of one type or of several. See store.Store.search."""
     arrays.teach(connection)
     question = read_question(parameters)
+    if question.contained != "false":
+        return await _with_contained(connection, type_, question, parameters, scope, strict, terminology, within)
     types = _types(type_, question, scope, within)
     if not types:
         return Page([], [], None, 0 if question.only_count or question.total != "none" else None)
@@ -69,6 +73,46 @@ async def search(
         shown = {one.rid for one in matches}
         added = list({one.rid: one for one in added if one.rid not in shown}.values())
     return Page(matches, added, following, total, notes, ignored)
+
+
+async def _with_contained(
+    connection: Connection,
+    type_: str | None,
+    question: Question,
+    parameters: Sequence[tuple[str, str]],
+    scope: Scope | Mapping[str, Scope],
+    strict: bool,
+    terminology: Terminology | None,
+    within: tuple[str, str] | None,
+) -> Page:
+    """Contained resources, or what contains them, behind the others if both are asked for."""
+    if type_ is None or within is not None:
+        raise Incorrect("'_contained' belongs to a search of one type, without a compartment")
+    place = cursors.read(question.cursor, list(question.asked)) if question.cursor else ["", 0, 0]
+    plain = Page([], [], None, 0)
+    if question.contained == "both" and not place[1]:
+        own = [one for one in parameters if one[0] not in {"_contained", "_containedType", "_cursor"}]
+        own += [("_cursor", place[0])] if place[0] else []
+        plain = await search(connection, type_, own, scope=scope, strict=strict, terminology=terminology)
+        if plain.next:
+            return replace(plain, next=cursors.write(list(question.asked), [plain.next, 0, 0]))
+    asking = Asking(EVERYTHING, strict, terminology or StoredTerminology())
+    scopes = scope if isinstance(scope, Mapping) else dict.fromkeys(definitions().types, scope)
+    found = await contained_in(connection, type_, question, asking, scopes)
+    total = (plain.total or 0) + len(found) if question.total != "none" or question.only_count else None
+    if question.only_count:
+        return Page([], [], None, total)
+    shown = [one for one in found if (one.container.rid, one.place) > (place[1], place[2] if place[1] else -1)]
+    shown, rest = shown[: question.count], shown[question.count :]
+    following = None
+    if rest:
+        following = cursors.write(list(question.asked), ["", shown[-1].container.rid, shown[-1].place])
+    matches = list({one.container.rid: one.container for one in shown}.values())
+    if not question.containers:
+        matches = [one.alone for one in shown]
+    known = {one.rid for one in plain.matches}
+    matches = [one for one in matches if one.inside or one.rid not in known]
+    return Page([*plain.matches, *matches], plain.included, following, total, plain.notes, frozenset(asking.ignored))
 
 
 def _types(

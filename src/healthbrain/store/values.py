@@ -127,6 +127,7 @@ class Stored:
     body: bytes
     deleted: bool
     rid: int = 0
+    inside: str = ""  # Type/id of the resource that contains it
 
     @property
     def resource(self) -> dict[str, Any]:
