@@ -16,7 +16,7 @@ from healthbrain.errors import Incorrect, Unsupported
 from healthbrain.store import arrays, keys
 from healthbrain.store.asking import Asking, Need
 from healthbrain.store.clause import Clause, starts_with
-from healthbrain.store.pieces import NEVER, Condition, all_of, any_of, holds_any, lacks_all, negated
+from healthbrain.store.pieces import NEVER, Condition, all_of, any_of, holds_any, holds_rare, lacks_all, negated
 from healthbrain.store.question import split, unescape
 from healthbrain.store.rows import fold, main_code
 from healthbrain.store.searched import escape, token_of
@@ -47,8 +47,9 @@ def token(clause: Clause) -> Condition:
 
 
 def _found(clause: Clause, values: Sequence[str]) -> Condition:
-    found = holds_any(clause.alias, [token_of(clause.number, value) for value in values])
     codes = [unescape(split(value, "|")[-1]) for value in values]
+    holds = holds_rare if clause.parameter.code == "identifier" and all(codes) else holds_any
+    found = holds(clause.alias, [token_of(clause.number, value) for value in values])
     return _by_main_code(clause, found, codes)
 
 
