@@ -112,3 +112,20 @@ async def test_the_self_link_says_what_was_processed(hb: World) -> None:
     )
     links = {link["relation"]: link["url"] for link in answer.json()["link"]}
     assert links == {"self": "http://testserver/fhir/Patient?gender=female"}
+
+
+async def test_contained_resources_stand_under_the_address_of_what_contains_them(hb: World) -> None:
+    inner = {"resourceType": "Medication", "id": "m", "code": {"coding": [{"code": "J01"}]}}
+    order = {"resourceType": "MedicationRequest", "id": "holder", "status": "active", "intent": "order", "contained": [inner],
+             "subject": {"reference": "Patient/p1"}, "medicationReference": {"reference": "#m"}}  # fmt: skip
+    assert (await hb.ask("PUT", "MedicationRequest/holder", json=order)).status_code == 201
+    query = "Medication?code=J01&_contained=true"
+    container = (await hb.ask("GET", query)).json()["entry"]
+    assert [one["fullUrl"] for one in container] == ["http://testserver/fhir/MedicationRequest/holder"]
+    contained = (await hb.ask("GET", f"{query}&_containedType=contained")).json()["entry"]
+    assert [(one["fullUrl"], one["resource"]) for one in contained] == [
+        ("http://testserver/fhir/MedicationRequest/holder#m", inner)
+    ]
+    assert "entry" not in (await hb.ask("GET", query, "XHZX")).json(), "not of the other district"
+    for wrong in ("_contained=maybe", "_containedType=maybe"):
+        assert (await hb.ask("GET", f"Medication?{wrong}")).status_code == 400

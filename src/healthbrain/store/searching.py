@@ -88,7 +88,7 @@ async def _with_contained(
     """Contained resources, or what contains them, behind the others if both are asked for."""
     if type_ is None or within is not None:
         raise Incorrect("'_contained' belongs to a search of one type, without a compartment")
-    place = cursors.read(question.cursor, list(question.asked)) if question.cursor else ["", 0, 0]
+    place: list[Any] = cursors.read(question.cursor, list(question.asked)) if question.cursor else ["", 0, 0]
     plain = Page([], [], None, 0)
     if question.contained == "both" and not place[1]:
         own = [one for one in parameters if one[0] not in {"_contained", "_containedType", "_cursor"}]
