@@ -12,7 +12,7 @@ from openpyxl import Workbook, load_workbook
 
 from healthbrain.database import open_pool
 from healthbrain.errors import Conflict, Incorrect, Malformed, TooLarge
-from healthbrain.measure import entries, trend
+from healthbrain.measure import entries, queries, trend
 from healthbrain.measure.entries import Given
 from healthbrain.measure.load import definition_of
 from healthbrain.web.language import language
@@ -44,7 +44,8 @@ GIVEN = Given("T-LITERACY", "2024", "健康素养监测通报", date(2025, 6, 1)
 @pytest.fixture(autouse=True)
 def two_measures(monkeypatch: pytest.MonkeyPatch) -> None:
     known = [definition_of(VALUE, "value"), definition_of(FRACTION, "fraction")]
-    monkeypatch.setattr(entries, "built_in", lambda: tuple(known))
+    for room in (entries, queries):
+        monkeypatch.setattr(room, "built_in", lambda: tuple(known))
 
 
 async def test_a_value_counts_at_once_and_a_correction_needs_a_reason_and_keeps_the_old_one(dsn: str) -> None:

@@ -208,26 +208,24 @@ def _rule(entry: Entry) -> str:
 async def _publish(connection: Connection, definition: Definition, given: Given, value: float, at: datetime) -> None:
     """Put the value that holds where the screens read results."""
     first, last = bounds(definition, given.period)
-    fraction = (
-        given.numerator is not None
-        and given.denominator is not None
-        and definition.entry is not None
-        and definition.entry.parts == "fraction"
-    )
-    place = [definition.id, definition.version, given.period, given.level, given.key]
+    fraction = definition.entry is not None and definition.entry.parts == "fraction"
+    parts = (given.numerator, given.denominator) if fraction else (None, None)
+    place = [definition.id, definition.version, given.period]
     await connection.execute(
         "delete from measure_result where measure = %s and version = %s and period = %s and level = %s and key = %s",
-        place,
+        [*place, given.level, given.key],
     )
     await connection.execute(
         "insert into measure_result (measure, version, period, level, key, window_from, window_to, complete, numerator, "
-        "denominator, value, low, high, small, sending, registered, as_of, computed_at) "
-        "values (%s, %s, %s, %s, %s, %s, %s, true, %s, %s, %s, null, null, false, 1, 1, %s, %s)",
-        [
-            *place, first, last, round(given.numerator or 0) if fraction else 0,
-            round(given.denominator or 0) if fraction else None, value, at, at,
-        ],
-    )  # fmt: skip
+        "denominator, value, small) values (%s, %s, %s, %s, %s, %s, %s, true, %s, %s, %s, false)",
+        [*place, given.level, given.key, first, last, *parts, value],
+    )
+    await connection.execute(
+        "insert into measure_period (measure, version, period, as_of, computed_at, sending, registered) "
+        "values (%s, %s, %s, %s, %s, 1, 1) on conflict (measure, version, period) do update "
+        "set as_of = excluded.as_of, computed_at = excluded.computed_at",
+        [*place, at, at],
+    )
 
 
 async def _select(connection: Connection, where: str, values: Sequence[object]) -> list[Entered]:

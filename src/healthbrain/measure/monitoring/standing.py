@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 
 from healthbrain.database import Connection
+from healthbrain.measure.adjusting import in_force
 from healthbrain.measure.definition import Definition
-from healthbrain.measure.load import built_in
 from healthbrain.measure.monitoring.duties import Duty, duties
 from healthbrain.measure.monitoring.forecast import Forecast, NoForecast, forecast
 from healthbrain.measure.monitoring.judge import LIGHTS, STALE, Judgement, Light, Start, end, judge
@@ -101,7 +101,7 @@ class Status:
 async def status(connection: Connection, plan: Plan, at: datetime, *, until: date | None = None) -> Status:
     """How the plan stands. With `until`, how it stood then: later periods are left out, targets are those of that year."""
     who = await duties(connection, plan.id)
-    known = {one.id: one for one in built_in()}
+    known = {one.id: one for one in await in_force(connection)}
     found = []
     for indicator in plan.indicators:
         definition = known.get(indicator.measure)
