@@ -26,6 +26,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from healthbrain.cli.district import Account, accounts_of, follow_up, register
 from healthbrain.cli.operate import start_logging
 from healthbrain.cli.output import json_option, show
+from healthbrain.cli.plans import seed_plan
 from healthbrain.errors import Conflict, HealthBrainError
 from healthbrain.lake import Lake
 from healthbrain.runtime import Platform
@@ -194,6 +195,7 @@ class _Loader(threading.Thread):
         await self._wait_for_measures(platform)
         async with platform.pool.connection() as connection:
             await follow_up(connection, district)
+            await seed_plan(connection, district, platform.clock())
         self._keep(replace(self.plan, finished=True))
 
     def _keep(self, plan: Plan) -> None:
@@ -231,7 +233,7 @@ class _Loader(threading.Thread):
             for _ in range(600):
                 async with platform.pool.connection() as connection:
                     published = await published_position(connection)
-                if published and Position.parse(published) >= position:
+                if published and Position.parse(published.split()[0]) >= position:
                     return
                 await asyncio.sleep(0.5)
 

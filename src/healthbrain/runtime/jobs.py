@@ -16,7 +16,7 @@ from healthbrain.errors import Conflict
 from healthbrain.exchange import bulkdata, notify
 from healthbrain.exchange.bulkdata import Desk
 from healthbrain.lake import Lake
-from healthbrain.measure import DeliveryDay
+from healthbrain.measure import DeliveryDay, supervision
 from healthbrain.runtime import catalogue, erasure
 from healthbrain.runtime.lakes import retention
 from healthbrain.runtime.platform import Platform
@@ -108,6 +108,13 @@ async def index_parameters(platform: Platform) -> bool:
 async def index_texts(platform: Platform) -> bool:
     """Bring the words for text search up to the change feed."""
     return await platform.store.index_texts(platform.pool)
+
+
+async def escalate_tasks(platform: Platform) -> bool:
+    """Raise what units have not answered in time."""
+    async with platform.pool.connection() as connection:
+        await supervision.escalate(connection, platform.clock())
+    return False
 
 
 async def prune_feed(platform: Platform) -> bool:

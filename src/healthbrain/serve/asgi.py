@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from healthbrain.api import BASE, create_api
 from healthbrain.api.hubs import Hubs
+from healthbrain.api.plans import Plans
 from healthbrain.runtime import Platform
 from healthbrain.serve.process import die_with_parent, settle_memory
 from healthbrain.settings import Settings, load
@@ -55,4 +56,5 @@ def application(settings: Settings) -> Starlette:
             yield
 
     hubs = Route("/api/hubs", Hubs(platform).__call__, methods=["GET"])
-    return Starlette(routes=[*create_api(platform), hubs, *create_web(platform)], lifespan=lifespan)
+    plans = Plans(platform).routes()
+    return Starlette(routes=[*create_api(platform), hubs, *plans, *create_web(platform)], lifespan=lifespan)

@@ -19,6 +19,7 @@ from healthbrain.runtime import Platform
 from healthbrain.runtime.jobs import (
     compact_lake,
     count_catalogue,
+    escalate_tasks,
     export,
     find_events,
     finish_erasures,
@@ -61,6 +62,7 @@ JOBS = (
     Job("import", timedelta(seconds=1), load_uploads, lane="import"),
     Job("events", timedelta(seconds=0.5), find_events, lane="events"),
     Job("notifications", timedelta(seconds=0.5), send_notifications, lane="notifications"),
+    Job("overdue tasks", timedelta(minutes=10), escalate_tasks, lane="events"),
     Job("subscriptions", timedelta(hours=1), tidy_subscriptions, lane="events"),
     Job("sweep", timedelta(minutes=10), sweep_files, lane="export"),
 )

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
+from healthbrain.measure import supervision
 from healthbrain.web.language import CHINA, N_
+from healthbrain.web.pages import supervision_view
 from healthbrain.web.screen import Crumb, show
 from healthbrain.web.visit import Visit
 
@@ -68,6 +70,7 @@ class HomePage:
 
     greeting: str
     line: str
+    inbox: Sequence[tuple[str, int, str]]  # what waits: words, number, address
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +93,26 @@ async def home(visit: Visit) -> Response:
     page = HomePage(
         f"{said.say(greeting)}{comma}{visit.who.display}",
         dot.join(part for part in (where, said.day(visit.at), said.weekday(visit.at)) if part),
+        await _inbox(visit),
     )
     return show(visit, "home.html", page, crumbs=[Crumb(said.say(N_("Home")))])
+
+
+async def _inbox(visit: Visit) -> list[tuple[str, int, str]]:
+    """What waits for this visitor in supervision."""
+    if not visit.may("search", "supervision"):
+        return []
+    said = visit.language
+    async with visit.platform.pool.connection() as connection:
+        scope = await visit.decide(connection, "search", "supervision")
+        found = await supervision.inbox(connection, visit.at, scope.organisations)
+    lines = [(said.say(N_("Supervision tasks overdue")), found.overdue, "/supervision?only=overdue")]
+    if supervision_view.side(visit) == "unit":
+        lines.insert(0, (said.say(N_("Notices to answer")), found.to_answer, "/supervision"))
+    else:
+        lines.insert(0, (said.say(N_("Answers to review")), found.to_review, "/supervision?state=answered"))
+        lines.append((said.say(N_("Escalated to the leader")), found.escalated, "/supervision?only=overdue"))
+    return [line for line in lines if line[1]]
 
 
 async def help_page(visit: Visit) -> Response:
