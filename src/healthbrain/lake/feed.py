@@ -1,7 +1,7 @@
 """The change feed into the lake: read a batch of changes, write their resources as parts, swap the manifest.
 
-A batch is either wholly in the lake or not at all: its parts and the feed position behind it become visible in the
-same rename. Killed before it, the same batch is read again; killed after it, it is never read again. Memory is bounded:
+A batch of the feed, and so every transaction, is either wholly in the lake or not at all: its parts and the feed position
+behind it become visible in the same rename. Killed before it, the same batch is read again; killed after it, it is never read again. Memory is bounded:
 bodies go to a spool file as they come, and DuckDB spills what does not fit.
 """
 
@@ -30,6 +30,7 @@ from healthbrain.store import Change, Position, Stored, changes, latest
 from healthbrain.store.versions import everything_at, versions
 
 BATCH = 50_000  # changes that become visible together
+_WHOLE = 1_000_000  # changes of one feed batch from which on it is shown in steps: a first load
 _CHUNK = 2_000  # resources read from the store at once
 
 # Whose patient is whom is known to `identity`; whoever wires the rooms passes the reader.
@@ -139,14 +140,14 @@ class _Run:
             engine_ = engine.connect(self.folder / "scratch")
             stack.callback(engine_.close)
             async with pool.connection() as connection:
-                while not caught_up:
-                    limit = self.batch if self.most is None else min(self.batch, self.most - seen)
-                    if limit <= 0:
-                        break
-                    state, read, written, caught_up = await self._batch(connection, engine_, state, limit)
+                unseen, whole = 0, True  # what is written but not shown yet; whether no transaction is cut in two
+                while not caught_up and (self.most is None or seen < self.most or not whole):
+                    state, read, written, caught_up = await self._batch(connection, engine_, state, self.batch)
                     seen, rows, batches = seen + read, rows + written, batches + bool(read)
-                    if read and visible:
-                        state = self._show(state)
+                    unseen += read
+                    whole = caught_up or unseen >= _WHOLE or await _ends(connection, _position(state))
+                    if read and visible and whole:
+                        state, unseen = self._show(state), 0
                     if self.progress is not None:
                         self.progress(seen, rows)
                 state = await self._tables(connection, engine_, state)
@@ -236,6 +237,12 @@ class _Run:
         part: Part = write_table(engine_, self.folder, table, content, len(rows))
         manifest.sync_folder((self.folder / part.file).parent)
         return replace(state, tables={**state.tables, table: part}, digests={**state.digests, table: digest})
+
+
+async def _ends(connection: Connection, position: Position) -> bool:
+    """Whether a batch of the feed, which holds whole transactions, ends here."""
+    found, _ = await changes(connection, position, 1)
+    return not found or found[0].position.batch != position.batch
 
 
 async def _read(connection: Connection, found: Sequence[Change]) -> AsyncIterator[list[Row]]:
