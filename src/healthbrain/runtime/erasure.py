@@ -231,6 +231,7 @@ async def finish(platform: Platform) -> bool:
     try:
         await asyncio.to_thread(lake.erase, folder, gone, at)
         await asyncio.to_thread(lake.compact, folder, at)
+        await asyncio.to_thread(measures.forget_base, folder)
     except Conflict:
         return False
     await bulkdata.sweep(platform.pool, platform.settings.data / "export", at)
