@@ -47,7 +47,7 @@ async def answered(outer: Call, entry: dict[str, Any], place: str, route: Route)
         return _entry(answer, place)
     except HealthBrainError as error:
         refusal = of_error(error)
-        return {"response": {"status": _status(refusal.status), "outcome": parse(refusal.body or b"{}")}}
+        return {"response": {"status": str(refusal.status), "outcome": parse(refusal.body or b"{}")}}
 
 
 def _call(outer: Call, entry: dict[str, Any], place: str) -> Call:

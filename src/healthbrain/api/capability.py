@@ -50,6 +50,9 @@ def statement(definitions: Definitions, base: str, since: datetime, added: Seque
             "rest": [
                 {
                     "mode": "server",
+                    "documentation": "Named queries (`_query`) are not offered: what one would ask is written as parameters,"
+                    " or in `_filter`. Functional lists: `_list=$current-problems`, `$current-medications`,"
+                    " `$current-allergies`, `$current-drug-allergies`.",
                     "security": _security(base),
                     "resource": [_resource(definitions, name, added) for name in definitions.types],
                     "compartment": [
@@ -58,6 +61,8 @@ def statement(definitions: Definitions, base: str, since: datetime, added: Seque
                     "searchParam": [
                         {"name": "_list", "type": "special"},
                         {"name": "_type", "type": "special"},
+                        {"name": "_contained", "type": "special"},
+                        {"name": "_containedType", "type": "special"},
                     ],
                     "interaction": [
                         {"code": code} for code in ("transaction", "batch", "history-system", "search-system")
