@@ -1,16 +1,18 @@
 """The catalogue of data resources (数据资源目录): what the libraries hold, how fresh and how good it is, where it comes from.
 
-The worker counts every view when the lake has moved, at most once an hour, and keeps quality by day; screens read what was
-counted. Lineage runs from source elements through the view to the measures that rest on the same resource type.
+The worker counts every view when the lake has moved, at most once a minute (a large one once an hour), and keeps quality by day; screens read what was
+counted. Lineage runs from source elements through the view to the measures that read the same resource type with the same codes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
+from functools import cache
 from typing import Any
 
 from healthbrain import measure
@@ -20,8 +22,11 @@ from healthbrain.lake.assessing import Assessment, Cohort
 from healthbrain.lake.library import Dimension, View, views
 from healthbrain.runtime.platform import Platform
 
-EVERY = timedelta(hours=1)
+_SOONEST, _LATEST_BY = timedelta(minutes=1), timedelta(hours=1)
+_ROWS_A_SECOND = 5_000  # of the lake: the larger it is, the more rarely it is counted
 DAYS = 400  # how long quality by day is kept
+_QUOTED = re.compile(r"'([^']*)'")
+_STATUSES = frozenset({"entered-in-error", "cancelled", "completed", "finished", "active", "planned", "not-done"})
 _CHINA = timezone(timedelta(hours=8))
 _VIEW = """
 insert into catalogue_view (view, rows, newest, as_of, counted_at, owners, cohorts) values (%s, %s, %s, %s, %s, %s, %s)
@@ -78,7 +83,7 @@ async def count_views(platform: Platform, *, at_once: bool = False) -> int:
     state = lake.state()
     async with platform.pool.connection() as connection:
         row = await (await connection.execute("select position, at from catalogue_counted")).fetchone()
-    if not state.position or (row and not at_once and (row[0] == state.position or at - row[1] < EVERY)):
+    if not state.position or (row and not at_once and (row[0] == state.position or at - row[1] < _pause(state.rows()))):
         return 0
     found = await asyncio.to_thread(_assess, lake, at)
     async with platform.pool.connection() as connection, connection.transaction():
@@ -87,6 +92,11 @@ async def count_views(platform: Platform, *, at_once: bool = False) -> int:
         await connection.execute(_COUNTED, (state.position, state.generation, at))
         await connection.execute("delete from catalogue_quality where day < %s", (_day(at) - timedelta(days=DAYS),))
     return len(found)
+
+
+def _pause(rows: int) -> timedelta:
+    """How long to wait between two countings of a lake of this size."""
+    return min(max(timedelta(seconds=rows / _ROWS_A_SECOND), _SOONEST), _LATEST_BY)
 
 
 def _assess(lake: Lake, at: datetime) -> list[tuple[View, Assessment]]:
@@ -141,12 +151,32 @@ def preview(platform: Platform, view: View, owners: Iterable[int] | None, limit:
 
 
 def measures_of(view: View) -> list[measure.Definition]:
-    """The measures that rest on resources of the view's type."""
-    return [one for one in measure.built_in() if view.resource in _types(one)]
+    """The measures that read resources of the view's type, with one of its codes when both name codes."""
+    mine = _codes(tuple(one["path"] for one in view.definition.get("where", ())))
+    return [
+        one
+        for one in measure.built_in()
+        if any(_meet(mine, codes) for type_, codes in _read_by(one.id) if type_ == view.resource)
+    ]
 
 
-def _types(definition: measure.Definition) -> set[str]:
-    """The resource types a measure is computed from: its tables, followed down to views."""
+def _meet(some: frozenset[str], others: frozenset[str]) -> bool:
+    return (
+        not some
+        or not others
+        or any(one.startswith(other) or other.startswith(one) for one in some for other in others)
+    )
+
+
+def _codes(paths: tuple[str, ...]) -> frozenset[str]:
+    """The codes that conditions name, without those of a status."""
+    return frozenset(code for path in paths for code in _QUOTED.findall(path)) - _STATUSES
+
+
+@cache
+def _read_by(definition_id: str) -> tuple[tuple[str, frozenset[str]], ...]:
+    """(resource type, codes in its conditions) of every view that a measure is computed from."""
+    definition = next(one for one in measure.built_in() if one.id == definition_id)
     library = measure.library()
     tables = {one.name: one for one in (*library.tables, *definition.prepared, *definition.tables)}
     population = definition.population
@@ -157,7 +187,8 @@ def _types(definition: measure.Definition) -> set[str]:
         seen.add(name)
         if table := tables.get(name):
             open_ |= {table.source, *(one.table for one in table.withs), *(one.table for one in table.counts)}
-    return {library.views[name].resource for name in seen if name in library.views}
+    used = [library.views[name] for name in sorted(seen) if name in library.views]
+    return tuple((one.resource, _codes(one.where)) for one in used)
 
 
 def _day(at: datetime) -> date:
