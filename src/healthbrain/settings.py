@@ -37,6 +37,8 @@ class Settings:
     log_level: str = "info"  # HB_LOG_LEVEL
     subscription_hosts: str = "localhost,127.0.0.1,::1"  # HB_SUBSCRIPTION_HOSTS: where notifications may be sent
     public_url: str = ""  # HB_PUBLIC_URL: how browsers and applications reach us; empty = as each request says
+    registration: str = "off"  # HB_REGISTRATION: off | approval: applications register, an administrator lets them in
+    jwks_hosts: str = ""  # HB_JWKS_HOSTS: hosts of the own network from which applications' keys may be fetched
     oidc_issuer: str = ""  # HB_OIDC_ISSUER: an identity provider to sign in through; empty = none
     oidc_client_id: str = ""  # HB_OIDC_CLIENT_ID: what we are called there
     oidc_client_secret: str = ""  # HB_OIDC_CLIENT_SECRET

@@ -54,6 +54,7 @@ from healthbrain.access.signin import (
 from healthbrain.access.smart.authorising import Given, authorisations_of, withdraw
 from healthbrain.access.smart.clients import (
     Client,
+    approve_client,
     clients,
     disable_client,
     enable_client,
@@ -82,6 +83,7 @@ __all__ = [
     "account",
     "accounts",
     "allowed_purposes",
+    "approve_client",
     "authorisations_of",
     "break_glass",
     "check_password",

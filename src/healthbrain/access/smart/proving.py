@@ -37,14 +37,23 @@ delete from client_assertion where (client, jti) in (
 
 
 async def prove(
-    connection: Connection, form: Mapping[str, str], authorization: str, *, token_url: str, at: datetime
+    connection: Connection,
+    form: Mapping[str, str],
+    authorization: str,
+    *,
+    token_url: str,
+    at: datetime,
+    fetched: Mapping[str, Any] | None = None,
 ) -> Client:
-    """The client that sent this request. Raises OAuthRefusal (invalid_client)."""
+    """The client that sent this request. Raises OAuthRefusal (invalid_client).
+
+    `fetched` are the keys that its jwks_uri gave, for a client that has one.
+    """
     ways = [bool(authorization), "client_assertion" in form or "client_assertion_type" in form, "client_secret" in form]
     if sum(ways) > 1 or ways[2]:
         raise OAuthRefusal("invalid_client", "prove who you are in one way: HTTP Basic or a signed assertion")
     if ways[1]:
-        return await _by_assertion(connection, form, token_url, at)
+        return await _by_assertion(connection, form, token_url, at, fetched)
     if ways[0]:
         name, secret = _basic(authorization)
         if form.get("client_id", name) != name:
@@ -71,7 +80,9 @@ def claimed_name(form: Mapping[str, str], authorization: str) -> str:
         return ""
 
 
-async def _by_assertion(connection: Connection, form: Mapping[str, str], token_url: str, at: datetime) -> Client:
+async def _by_assertion(
+    connection: Connection, form: Mapping[str, str], token_url: str, at: datetime, fetched: Mapping[str, Any] | None
+) -> Client:
     if form.get("client_assertion_type") != ASSERTION_TYPE:
         raise OAuthRefusal("invalid_client", f"client_assertion_type is {ASSERTION_TYPE}")
     token = form.get("client_assertion", "")
@@ -79,12 +90,22 @@ async def _by_assertion(connection: Connection, form: Mapping[str, str], token_u
     client = await _find(connection, claimed)
     if client.kind != "asymmetric" or form.get("client_id", client.id) != client.id:
         raise OAuthRefusal("invalid_client", _UNKNOWN)
-    claims = signed_claims(token, client.jwks or {}, SIGNATURES)
+    keys = (fetched if client.jwks_uri else client.jwks) or {}
+    claims = signed_claims(token, keys, SIGNATURES)
     if claims.get("iss") != client.id or claims.get("sub") != client.id or not names(claims.get("aud"), token_url):
         raise OAuthRefusal("invalid_client", "iss and sub of the assertion are the client_id, aud the token endpoint")
     until = check_times(claims, at, longest=LONGEST)
     await _once(connection, client, claims.get("jti"), until, at)
     return client
+
+
+def key_named(form: Mapping[str, str]) -> str:
+    """The `kid` that an assertion names, unproven: to see whether fetched keys are too old. '' when it names none."""
+    try:
+        header = jws.extract_compact(form.get("client_assertion", "").encode("ascii")).headers()
+    except (JoseError, ValueError):
+        return ""
+    return str(header.get("kid", ""))
 
 
 async def _once(connection: Connection, client: Client, jti: Any, until: datetime, at: datetime) -> None:

@@ -20,6 +20,8 @@ Code = Literal[
     "consent_required",
     "interaction_required",
     "temporarily_unavailable",
+    "invalid_redirect_uri",
+    "invalid_client_metadata",
 ]
 
 

@@ -12,8 +12,11 @@ from healthbrain.api.oauth.cors import Cors
 from healthbrain.api.oauth.desk import FHIR, Desk, Endpoint, endpoint
 from healthbrain.api.oauth.external import BACK, START, External
 from healthbrain.api.oauth.launching import launch
+from healthbrain.api.oauth.leaving import logout
 from healthbrain.api.oauth.metadata import jwks, openid_configuration, smart_configuration
 from healthbrain.api.oauth.page import STYLE, style
+from healthbrain.api.oauth.registering import register
+from healthbrain.api.oauth.remote_keys import RemoteKeys
 from healthbrain.api.oauth.tokens import introspect, revoke, token, userinfo
 from healthbrain.api.platform import Platform
 
@@ -21,10 +24,18 @@ __all__ = ["Cors", "oauth_routes"]
 
 
 def oauth_routes(
-    platform: Platform, gate: Gate, *, provider: httpx.AsyncBaseTransport | None = None
+    platform: Platform,
+    gate: Gate,
+    *,
+    provider: httpx.AsyncBaseTransport | None = None,
+    remote: RemoteKeys | None = None,
 ) -> list[BaseRoute]:
     """The routes; those below /fhir come before the mount of /fhir."""
-    desk = Desk(platform, gate, KeyRing(platform.settings.data / "secrets"), provider=provider)
+    own_hosts = frozenset(one.strip().lower() for one in platform.settings.jwks_hosts.split(",") if one.strip())
+    desk = Desk(
+        platform, gate, KeyRing(platform.settings.data / "secrets"), provider=provider,
+        remote=remote or RemoteKeys(own_hosts),
+    )  # fmt: skip
     external = External(desk)
 
     def shared(path: str, function: Endpoint, method: str) -> Route:
@@ -46,6 +57,8 @@ def oauth_routes(
         shared("/oauth/userinfo", userinfo, "GET POST"),
         own("/oauth/authorize", authorize, "GET", "POST"),
         own("/oauth/consent", answer, "POST"),
+        shared("/oauth/register", register, "POST"),
+        own("/oauth/logout", logout, "GET", "POST"),
         own("/oauth/launch", launch, "POST"),
         Route(STYLE, style, methods=["GET"]),
         own(START, external.start, "GET"),

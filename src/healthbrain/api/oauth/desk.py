@@ -24,6 +24,7 @@ from healthbrain.access.smart.keyring import KeyRing
 from healthbrain.access.smart.refusal import OAuthRefusal
 from healthbrain.api.lending import lend
 from healthbrain.api.oauth.brake import Brake
+from healthbrain.api.oauth.remote_keys import RemoteKeys
 from healthbrain.api.platform import Platform
 from healthbrain.errors import Busy, HealthBrainError, Incorrect, TooLarge, Unauthenticated, Unavailable, http_status
 from healthbrain.scope import Principal
@@ -48,6 +49,7 @@ class Desk:
     keys: KeyRing
     requests: Brake = field(default_factory=lambda: Brake(120, 4))
     failures: Brake = field(default_factory=lambda: Brake(20, 0.2))
+    remote: RemoteKeys = field(default_factory=RemoteKeys)
     provider: httpx.AsyncBaseTransport | None = None  # how the external identity provider is reached; None = network
 
     def issuer(self, request: Request) -> str:

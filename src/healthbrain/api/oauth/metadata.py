@@ -23,8 +23,10 @@ _SCOPES = (*PLAIN, "patient/*.cruds", "user/*.cruds", "system/*.cruds")
 _METHODS = ("client_secret_basic", "private_key_jwt", "none")
 
 
-def authorisation_server(issuer: str) -> dict[str, Any]:
+def authorisation_server(desk: Desk, issuer: str) -> dict[str, Any]:
     """What both documents say."""
+    open_ = desk.platform.settings.registration == "approval"
+    registration = {"registration_endpoint": f"{issuer}/oauth/register"} if open_ else {}
     return {
         "issuer": issuer,
         "jwks_uri": f"{issuer}/oauth/jwks",
@@ -43,18 +45,21 @@ def authorisation_server(issuer: str) -> dict[str, Any]:
         "introspection_endpoint_auth_methods_supported": list(_METHODS[:2]),
         "revocation_endpoint_auth_methods_supported": list(_METHODS),
         "authorization_response_iss_parameter_supported": True,
+        **registration,
     }
 
 
 async def smart_configuration(desk: Desk, request: Request) -> Response:
     """GET /.well-known/smart-configuration, also below /fhir"""
     issuer = desk.issuer(request)
-    return _shown({**authorisation_server(issuer), "capabilities": list(_CAPABILITIES)})
+    return _shown({**authorisation_server(desk, issuer), "capabilities": list(_CAPABILITIES)})
 
 
 async def openid_configuration(desk: Desk, request: Request) -> Response:
     """GET /.well-known/openid-configuration"""
+    issuer = desk.issuer(request)
     more = {
+        "end_session_endpoint": f"{issuer}/oauth/logout",
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": [ALGORITHM],
         "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "fhirUser", "name"],
@@ -63,7 +68,7 @@ async def openid_configuration(desk: Desk, request: Request) -> Response:
         "request_uri_parameter_supported": False,
         "claims_parameter_supported": False,
     }
-    return _shown({**authorisation_server(desk.issuer(request)), **more})
+    return _shown({**authorisation_server(desk, issuer), **more})
 
 
 async def jwks(desk: Desk, request: Request) -> Response:

@@ -55,6 +55,21 @@ def consent_page(request: Request, language: str, content: Consent, redirect_uri
     return _page(request, language, "consent.html", content, 200, redirect_uri)
 
 
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """What the page shows that asks whether to sign out."""
+
+    application: str
+    query: str
+    csrf: str
+
+
+def leaving_page(request: Request, language: str, application: str, query: str, csrf: str, goal: str) -> Response:
+    """Whether the person wants to sign out, as a page."""
+    content = Leaving(application, query, csrf)
+    return _page(request, language, "leaving.html", content, 200, goal if "://" in goal else "")
+
+
 def refusal_page(request: Request, language: str, error: HealthBrainError) -> Response:
     """Why nothing happens, when the application cannot be told."""
     return _page(request, language, "refused.html", error.message, http_status(error), "")

@@ -23,14 +23,15 @@ from healthbrain.access.smart.authorising import (
     refresh,
     revoke_secret,
 )
+from healthbrain.access.smart.clients import note_use
 from healthbrain.access.smart.grammar import granted_scopes, read_scope, split_scopes
-from healthbrain.access.smart.proving import claimed_name, prove
+from healthbrain.access.smart.proving import claimed_name, key_named, prove
 from healthbrain.access.smart.refusal import OAuthRefusal
 from healthbrain.api.lending import lend
 from healthbrain.api.oauth.desk import Desk, address, each_once, form_of, said, subject
 from healthbrain.api.oauth.fhir_user import fhir_user
 from healthbrain.database import Connection
-from healthbrain.errors import Unauthenticated
+from healthbrain.errors import NotFound, Unauthenticated
 from healthbrain.scope import Principal
 
 _ID_TOKEN_SECONDS = 3600
@@ -40,10 +41,12 @@ async def token(desk: Desk, request: Request) -> Response:
     """POST /oauth/token"""
     form, key = await _counted(desk, request)
     kind = form.get("grant_type", "")
+    fetched = await _fetched(desk, form, key[1])
     try:
         async with lend(desk.platform.pool) as connection:
-            client = await _prove(desk, request, connection, form)
+            client = await _prove(desk, request, connection, form, fetched)
             tokens = await _grant(desk, connection, client, kind, form)
+            await note_use(connection, client, desk.platform.clock())
             content = await _content(desk, request, connection, tokens)
             await audit.record(connection, [_event(desk, request, tokens, client, kind)])
     except OAuthRefusal as refusal:
@@ -56,9 +59,10 @@ async def introspect(desk: Desk, request: Request) -> Response:
     """POST /oauth/introspect (RFC 7662): for confidential clients, about tokens of their organisation's clients."""
     form, key = await _counted(desk, request)
     at = desk.platform.clock()
+    fetched = await _fetched(desk, form, key[1])
     try:
         async with lend(desk.platform.pool) as connection:
-            client = await _prove(desk, request, connection, form)
+            client = await _prove(desk, request, connection, form, fetched)
             if client.kind == "public":
                 raise OAuthRefusal("invalid_client", "only a client that proves who it is may ask about tokens")
             try:
@@ -78,9 +82,10 @@ async def introspect(desk: Desk, request: Request) -> Response:
 async def revoke(desk: Desk, request: Request) -> Response:
     """POST /oauth/revoke (RFC 7009): 200 also for a token that is not known."""
     form, key = await _counted(desk, request)
+    fetched = await _fetched(desk, form, key[1])
     try:
         async with lend(desk.platform.pool) as connection:
-            client = await _prove(desk, request, connection, form)
+            client = await _prove(desk, request, connection, form, fetched)
             if not form.get("token"):
                 raise OAuthRefusal("invalid_request", "token is needed")
             done = await revoke_secret(connection, client, form["token"], desk.platform.clock())
@@ -121,10 +126,27 @@ async def _counted(desk: Desk, request: Request) -> tuple[dict[str, str], tuple[
     return form, key
 
 
-async def _prove(desk: Desk, request: Request, connection: Connection, form: Mapping[str, str]) -> Client:
+async def _fetched(desk: Desk, form: Mapping[str, str], claimed: str) -> Mapping[str, Any] | None:
+    """The keys at the jwks_uri of the client that the request claims to be from; no connection is held meanwhile."""
+    if "client_assertion" not in form:
+        return None
+    try:
+        async with lend(desk.platform.pool) as connection:
+            client = await find_client(connection, claimed)
+    except NotFound:
+        return None
+    if not client.jwks_uri or client.disabled_at is not None:
+        return None
+    return await desk.remote.at(client.jwks_uri, key_named(form))
+
+
+async def _prove(
+    desk: Desk, request: Request, connection: Connection, form: Mapping[str, str], fetched: Mapping[str, Any] | None
+) -> Client:
     issuer = desk.issuer(request)
     authorization = request.headers.get("authorization", "")
-    return await prove(connection, form, authorization, token_url=f"{issuer}/oauth/token", at=desk.platform.clock())
+    url, at = f"{issuer}/oauth/token", desk.platform.clock()
+    return await prove(connection, form, authorization, token_url=url, at=at, fetched=fetched)
 
 
 async def _grant(desk: Desk, connection: Connection, client: Client, kind: str, form: Mapping[str, str]) -> Tokens:

@@ -105,6 +105,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     "refused": ("无法继续", "This cannot go on"),
     "refused_text": ("收到的请求不符合要求或无法核实。为保护您的数据，平台没有继续，也没有返回该应用。请重试；若仍不行，请联系应用提供方或管理员。", "What was sent is not right or cannot be verified. To protect your data nothing was done and you are not sent back. Try again; if it happens again, tell the provider of the application or an administrator."),
     "home": ("返回首页", "To the start page"),
+    "leaving": ("退出登录？", "Sign out?"),
+    "leaving_asked": ("请求退出您在本平台的登录。", "asks to sign you out here."),
+    "leaving_text": ("退出后，依赖本次登录的应用也会停止访问。", "Applications that depend on this sign-in stop as well."),
+    "leave": ("退出登录", "Sign out"),
+    "stay": ("保持登录", "Stay signed in"),
+    "remember": ("90 天内不再询问（可随时在“我的授权”中撤回）", "Do not ask again for 90 days (take it back at any time under “My applications”)"),
     "born": ("出生", "born"),
 }  # fmt: skip
 
