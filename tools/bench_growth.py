@@ -2,10 +2,11 @@
 
     python tools/bench_growth.py [--patients 1000,8000] [--each 9] [--asked 1000] [--updated 500] [--json]
 
-Grows one database to each number of patients, by NDJSON through the ledger (read, validated, indexed, helping processes as
-in `hb import`), and asks the same questions of it each time: random patients of all there are, one client, the store's own
-interface, after a vacuum. The growth is the p50 at the largest size by that at the smallest. At the end the resources of `--updated`
-patients are updated once, so that the disk with history can be told.
+Fills one database for each number of patients, by NDJSON through the ledger (read, validated, indexed, helping processes as in
+`hb import`; rates include making the lines), then asks all of them the same questions in turn, a few at a time, so that whatever
+else the machine does meets all alike: random patients of all there are, one client, the store's own interface, after a vacuum.
+The growth is the p50 of the largest by that of the smallest. At the end the resources of `--updated` patients of the largest are updated
+once, to tell what history takes.
 """
 
 from __future__ import annotations
@@ -18,14 +19,19 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Executor
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from statistics import median
 from typing import Any
+
+import psycopg
+from psycopg.conninfo import make_conninfo
 
 from bench_store import Server, sizes
 from healthbrain.access import put_organisation
 from healthbrain.database import Connection, Embedded, Pool, apply_migrations, open_pool
-from healthbrain.exchange import Ledger, put_source, receive_ndjson
+from healthbrain.exchange import Ledger, Source, put_source, receive_ndjson
 from healthbrain.exchange.bulk import helping_processes
 from healthbrain.store import Store
 
@@ -33,6 +39,7 @@ AT = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 IDENTIFIERS = "urn:example:residents"
 CODES = [("8480-6", "mm[Hg]"), ("8867-4", "/min"), ("29463-7", "kg"), ("2339-0", "mg/dL"), ("718-7", "g/dL")]
 STORE = Store()
+_ROUNDS = 10
 
 Question = Callable[[Connection, int, random.Random], Awaitable[Any]]
 
@@ -106,82 +113,96 @@ QUESTIONS: dict[str, Question] = {
 }
 
 
-async def ask(pool: Pool, server: Server, patients: int, times: int) -> dict[str, tuple[float, float]]:
-    """p50 in ms and PostgreSQL's CPU in µs of every question."""
-    found = {}
+@dataclass
+class Size:
+    """A database with so many patients, and what was found there."""
+
+    patients: int
+    pool: Pool
+    readers: Pool
+    ledger: Ledger
+    source: Source
+    rate: float = 0.0
+    disk: float = 0.0
+    taken: dict[str, list[float]] = field(default_factory=dict)
+    cpu: dict[str, float] = field(default_factory=dict)
+
+
+async def filled(dsn: str, patients: int, each: int, helpers: Executor) -> Size:
+    """A new database with so many patients."""
+    name = f"hb_{patients}"
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(f"create database {name}".encode())
+    own = make_conninfo(dsn, dbname=name)
+    apply_migrations(own)
+    pool, readers = await open_pool(own), await open_pool(own, reading=True)
     async with pool.connection() as connection:
+        owner = await put_organisation(connection, code="B", name="B", kind="institution")
+        source = await put_source(connection, code="b", name="b", organisation=owner, door="ndjson", at=AT)
+    size = Size(patients, pool, readers, Ledger(pool, STORE), source)
+    await taken_in(size, lines(0, 100, each), helpers)  # the helpers have started
+    size.rate = await taken_in(size, lines(100, patients, each), helpers)
+    size.disk = sum((await sizes(pool)).values())
+    print(
+        f"{patients:>8,} patients   import {size.rate:>8,.0f} resources/s   disk {size.disk:>6,.0f} bytes each",
+        flush=True,
+    )
+    return size
+
+
+async def taken_in(size: Size, content: Iterator[bytes], helpers: Executor) -> float:
+    """Import lines; resources a second."""
+    key, start = str(time.monotonic_ns()), time.perf_counter()
+    done = await receive_ndjson(size.ledger, content, size.source, name=key, key=key, at=AT, helpers=helpers)
+    if done.refused:
+        raise SystemExit(f"{done.refused} lines were refused")
+    return done.lines / (time.perf_counter() - start)
+
+
+async def ask(size: Size, server: Server, times: int, dice: random.Random) -> None:
+    """Ask every question so often."""
+    async with size.readers.connection() as connection:
         for name, question in QUESTIONS.items():
-            dice = random.Random(7)
-            for _ in range(50):
-                await question(connection, dice.randrange(patients), dice)
-            taken, before = [], server.cpu()
+            taken, before = size.taken.setdefault(name, []), server.cpu()
             for _ in range(times):
-                n, start = dice.randrange(patients), time.perf_counter()
+                n, start = dice.randrange(size.patients), time.perf_counter()
                 if not await question(connection, n, dice):
                     raise SystemExit(f"{name} found nothing for patient {n}")
                 taken.append(time.perf_counter() - start)
-            found[name] = (sorted(taken)[times // 2] * 1e3, (server.cpu() - before) / times * 1e6)
-    return found
+            size.cpu[name] = size.cpu.get(name, 0.0) + server.cpu() - before
 
 
-class Bench:
-    """One growing database and what was found at each size."""
-
-    def __init__(self, dsn: str, server: Server, each: int, asked: int) -> None:
-        self._dsn = dsn
-        self._server = server
-        self._each = each
-        self._asked = asked
-        self._files = 0
-
-    async def run(self, stages: list[int], updated: int) -> dict[str, Any]:
-        pool = await open_pool(self._dsn)
-        readers = await open_pool(self._dsn, reading=True)
-        self._ledger = Ledger(pool, STORE)
-        async with pool.connection() as connection:
-            organisation = await put_organisation(connection, code="B", name="B", kind="institution")
-            self._source = await put_source(
-                connection, code="b", name="b", organisation=organisation, door="ndjson", at=AT
-            )
-        result: dict[str, Any] = {"stages": []}
-        with helping_processes() as helpers:
-            await self._import(lines(0, 200, self._each), helpers)  # the helpers have started
-            here = 0
-            for patients in stages:
-                rate = await self._import(lines(here, patients, self._each), helpers)
-                here = patients
-                disk = sum((await sizes(pool)).values())
-                found = await ask(readers, self._server, patients, self._asked)
-                result["stages"].append({"patients": patients, "import": rate, "disk": disk, "p50": found})
-                _show(result["stages"][-1])
-            await self._import(lines(0, updated, self._each, "zh-CN"), helpers)
-            result["history"] = await self._disk_of_history(pool, updated * (1 + self._each))
-        await pool.close()
-        await readers.close()
-        return result
-
-    async def _import(self, content: Iterator[bytes], helpers: Executor) -> float:
-        self._files += 1
-        start = time.perf_counter()
-        done = await receive_ndjson(
-            self._ledger, content, self._source, name=f"{self._files}", key=f"{self._files}", at=AT, helpers=helpers
-        )
-        if done.refused:
-            raise SystemExit(f"{done.refused} lines were refused")
-        return done.lines / (time.perf_counter() - start)
-
-    async def _disk_of_history(self, pool: Pool, versions: int) -> float:
-        async with pool.connection() as connection:
-            row = await (await connection.execute("select pg_total_relation_size('resource_history')")).fetchone()
-        return float(row[0]) / versions if row else 0.0
-
-
-def _show(stage: dict[str, Any]) -> None:
-    print(
-        f"{stage['patients']:>8,} patients   import {stage['import']:>8,.0f} resources/s   disk {stage['disk']:>6,.0f} B each   "
-        + "   ".join(f"{name} {ms:.3f} ms, {cpu:.0f} µs" for name, (ms, cpu) in stage["p50"].items()),
-        flush=True,
-    )
+async def run(dsn: str, server: Server, chosen: argparse.Namespace) -> dict[str, Any]:
+    """Fill, ask, update."""
+    with helping_processes() as helpers:
+        found = [await filled(dsn, int(one), chosen.each, helpers) for one in chosen.patients.split(",")]
+        dice = random.Random(7)
+        for size in found:
+            await ask(size, server, 30, dice)
+            size.taken.clear()
+            size.cpu.clear()
+        for _ in range(_ROUNDS):
+            for size in found:
+                await ask(size, server, chosen.asked // _ROUNDS, dice)
+        last = found[-1]
+        updated = min(chosen.updated, last.patients)
+        await taken_in(last, lines(0, updated, chosen.each, "zh-CN"), helpers)
+    async with last.pool.connection() as connection:
+        row = await (await connection.execute("select pg_total_relation_size('resource_history')")).fetchone()
+    for size in found:
+        await size.pool.close()
+        await size.readers.close()
+    return {
+        "sizes": [
+            {"patients": one.patients, "import": one.rate, "disk": one.disk}
+            | {
+                name: {"p50": median(taken) * 1e3, "cpu": one.cpu[name] / len(taken) * 1e6}
+                for name, taken in one.taken.items()
+            }
+            for one in found
+        ],
+        "history": (row[0] if row else 0) / (updated * (1 + chosen.each)),
+    }
 
 
 def main() -> None:
@@ -196,15 +217,13 @@ def main() -> None:
         server = Embedded(Path(folder) / "postgres")
         dsn = server.start()
         try:
-            apply_migrations(dsn)
-            bench = Bench(dsn, Server(server.pid or 0), chosen.each, chosen.asked)
-            stages = [int(one) for one in chosen.patients.split(",")]
-            result = asyncio.run(bench.run(stages, min(chosen.updated, stages[-1])))
+            result = asyncio.run(run(dsn, Server(server.pid or 0), chosen))
         finally:
             server.stop()
-    first, last = result["stages"][0]["p50"], result["stages"][-1]["p50"]
     for name in QUESTIONS:
-        print(f"{name:<34} p50 grows {last[name][0] / first[name][0]:5.2f} times")
+        asked = [one[name] for one in result["sizes"]]
+        shown = ", ".join(f"{one['p50']:.3f} ms ({one['cpu']:.0f} µs of PostgreSQL's CPU)" for one in asked)
+        print(f"{name:<34} {shown}: p50 grows {asked[-1]['p50'] / asked[0]['p50']:.2f} times")
     print(f"a superseded version takes {result['history']:.0f} bytes")
     if chosen.json:
         print(json.dumps(result))

@@ -19,10 +19,11 @@ LONGEST_WORD = 60
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003fffd"
 _PIECE = re.compile(rf"[{_HAN}]+|[^\W_{_HAN}]+")
 _TAG = re.compile(r"<[^>]*>")
-# what is for machines: addresses, versions, contents of files
+# what is for machines: numbers of resources, addresses, versions, contents of files; and dates, which have parameters of their own
+_MOMENT = re.compile(r"\d{4}-\d\d(-\d\d(T[\d:.+Z-]*)?)?")
 _UNREAD = frozenset(
     {
-        "resourceType", "system", "reference", "url", "fullUrl", "profile", "data", "hash", "contentType", "versionId",
+        "resourceType", "id", "system", "reference", "url", "fullUrl", "profile", "data", "hash", "contentType", "versionId",
         "lastUpdated", "div", "instantiatesUri", "instantiatesCanonical", "valueUri", "valueUrl", "valueCanonical",
         "valueBase64Binary", "implicitRules",
     }
@@ -91,7 +92,8 @@ def narrative_words(resource: dict[str, Any]) -> set[str]:
 
 def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
-        yield value
+        if not _MOMENT.fullmatch(value):
+            yield value
     elif isinstance(value, list):
         for one in value:
             yield from _texts(one)
