@@ -73,6 +73,8 @@ class Base:
     organisation: str = ""
     deliveries: str = ""
     cells: str = ""
+    labels: str = ""  # digest of the periods that the cells speak of by number
+    run: str = ""  # the run that published these cells
     retired: tuple[tuple[str, str], ...] = ()  # file, since when
 
     def files(self) -> set[str]:

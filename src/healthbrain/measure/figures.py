@@ -47,10 +47,14 @@ def make_figures(
     periods: Mapping[int, Sequence[Span]],
     *,
     only: str = "",
+    measures: Sequence[int] | None = None,
 ) -> None:
-    """The table of figures from the table of cells. `only` names a table of places to which they are limited."""
+    """The table of figures from the table of cells. `only` names a table of places to which they are limited, `measures`
+    the places of the definitions to which they are."""
     _about(connection, definitions, periods)
     chosen = f"select c.* from {CELLS} c semi join {only} t using ({_PLACE})" if only else f"select * from {CELLS}"
+    if measures is not None:
+        chosen += f" where m in ({', '.join(map(str, measures)) or 'null'})"
     zero = (
         ""
         if only

@@ -112,6 +112,15 @@ def merge(connection: duckdb.DuckDBPyConnection, folder: Path, before: str) -> N
     connection.execute(f"insert into {CELLS} by name select * from {parquet(folder, before)}")
 
 
+def compare(connection: duckdb.DuckDBPyConnection, folder: Path, before: str) -> None:
+    """The table `touched_cells` of places whose cells are not what they were."""
+    old = parquet(folder, before)
+    connection.execute(
+        f"create or replace temp table touched_cells as select distinct {KEYS.removesuffix(', v')} from ("
+        f"(from {CELLS} except from {old}) union all (from {old} except from {CELLS}))"
+    )
+
+
 def _changed(
     connection: duckdb.DuckDBPyConnection, types: set[str], recent: Mapping[str, Sequence[object]], position: str
 ) -> int:

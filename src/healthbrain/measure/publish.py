@@ -8,48 +8,41 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from healthbrain.database import Connection
 from healthbrain.measure.compute import Computed
 from healthbrain.measure.result import Coverage, Result
 
-_COLUMNS = (
-    "measure, version, period, level, key, stratifier, stratum, window_from, window_to, complete, numerator, denominator, "
-    "value, low, high, small"
-)
+_COLUMNS = "measure, version, period, level, key, stratifier, stratum, numerator, denominator, value, low, high, small"
 _KEY = "measure, version, level, stratifier, period, key, stratum"
-_STAGE = f"""
-create temporary table staged on commit drop as select {_COLUMNS} from measure_result limit 0
-"""  # noqa: S608  # constants
+_STAGE = f"create temporary table staged on commit drop as select {_COLUMNS} from measure_result limit 0"  # noqa: S608  # constants
 _PUT = f"""
 insert into measure_result as r ({_COLUMNS}) select {_COLUMNS} from staged
-on conflict ({_KEY}) do update set window_from = excluded.window_from, window_to = excluded.window_to,
-    complete = excluded.complete, numerator = excluded.numerator, denominator = excluded.denominator,
-    value = excluded.value, low = excluded.low, high = excluded.high, small = excluded.small,
-    sending = null, registered = null, as_of = null, computed_at = null
-where (r.window_from, r.window_to, r.complete, r.numerator, r.denominator, r.value, r.low, r.high, r.small) is distinct from
-    (excluded.window_from, excluded.window_to, excluded.complete, excluded.numerator, excluded.denominator,
-     excluded.value, excluded.low, excluded.high, excluded.small)
+on conflict ({_KEY}) do update set numerator = excluded.numerator, denominator = excluded.denominator,
+    value = excluded.value, low = excluded.low, high = excluded.high, small = excluded.small, window_from = null,
+    window_to = null, complete = null, sending = null, registered = null, as_of = null, computed_at = null
+where (r.numerator, r.denominator, r.value, r.low, r.high, r.small) is distinct from
+    (excluded.numerator, excluded.denominator, excluded.value, excluded.low, excluded.high, excluded.small)
     or r.as_of is not null
 """  # noqa: S608  # constants
+_SAME = "(s.measure, s.version, s.level, s.stratifier, s.period, s.key, s.stratum) = (r.measure, r.version, r.level, r.stratifier, r.period, r.key, r.stratum)"
 # Periods that a run did not compute (older than its trend) keep what was computed when they were within it.
-_GONE = """
-delete from measure_result r using (select distinct measure, version, period from staged_period) p
-where r.measure = p.measure and r.version = p.version and r.period = p.period and not exists (
-    select 1 from staged s where (s.measure, s.version, s.level, s.stratifier, s.period, s.key, s.stratum)
-        = (r.measure, r.version, r.level, r.stratifier, r.period, r.key, r.stratum))
-"""
-_GONE_KEYS = """
-delete from measure_result r using staged_gone s where (s.measure, s.version, s.level, s.stratifier, s.period, s.key, s.stratum)
-    = (r.measure, r.version, r.level, r.stratifier, r.period, r.key, r.stratum)
-"""
+_GONE = f"""
+delete from measure_result r using staged_period p
+where r.measure = p.measure and r.version = p.version and r.period = p.period
+and not exists (select 1 from staged s where {_SAME})
+"""  # noqa: S608  # constants
+_GONE_KEYS = f"delete from measure_result r using staged_gone s where {_SAME}"  # noqa: S608  # constants
 _PERIODS = """
-insert into measure_period (measure, version, period, as_of, computed_at, sending, registered)
-select measure, version, period, %s, %s, %s, %s from staged_period
-on conflict (measure, version, period) do update set as_of = excluded.as_of, computed_at = excluded.computed_at,
+insert into measure_period (measure, version, period, window_from, window_to, complete, as_of, computed_at, sending, registered)
+select measure, version, period, window_from, window_to, complete, %s, %s, %s, %s from staged_period
+on conflict (measure, version, period) do update set window_from = excluded.window_from, window_to = excluded.window_to,
+    complete = excluded.complete, as_of = excluded.as_of, computed_at = excluded.computed_at,
     sending = excluded.sending, registered = excluded.registered
 """
+_RUN = "insert into measure_run (run) values (%s) on conflict (only_one) do update set run = excluded.run"
+Named = tuple[str, str, str, date, date, bool]  # measure, version, period, first and last day, whether over
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +52,26 @@ class Run:
     as_of: datetime
     at: datetime
     coverage: Coverage
+    name: str = ""  # what is published is known to the files of this run
+
+
+async def published(connection: Connection) -> str:
+    """The name of the run that published last; '' when that is not known."""
+    row = await (await connection.execute("select run from measure_run")).fetchone()
+    return str(row[0]) if row else ""
 
 
 async def publish(connection: Connection, computed: Computed, at: datetime) -> None:
     """Replace the results of one measure. Readers see the old ones until the transaction commits."""
     one = computed.definition
-    periods = [(one.id, one.version, period) for period in dict.fromkeys(found.period for found in computed.results)]
+    spans = {found.period: (found.start, found.to, found.complete) for found in computed.results}
+    periods = [(one.id, one.version, period, *days) for period, days in spans.items()]
     lines = (csv_line(one.id, one.version, found) for found in computed.results)
     await put(connection, _in_blocks(lines), periods, Run(computed.as_of, at, computed.coverage))
 
 
 async def put(
-    connection: Connection, figures: AsyncIterator[bytes], periods: Sequence[tuple[str, str, str]], run: Run,
+    connection: Connection, figures: AsyncIterator[bytes], periods: Sequence[Named], run: Run,
     *, gone: AsyncIterator[bytes] | None = None,
 ) -> None:  # fmt: skip
     """Put figures (CSV, in the order of the columns). They are all there are of these periods, unless `gone` names
@@ -80,7 +81,8 @@ async def put(
         await cursor.execute("select pg_advisory_xact_lock(hashtextextended('measures', 4))")
         await cursor.execute(_STAGE.encode())
         await cursor.execute(
-            "create temporary table staged_period (measure text, version text, period text) on commit drop"
+            "create temporary table staged_period (measure text, version text, period text, window_from date, "
+            "window_to date, complete boolean) on commit drop"
         )
         async with cursor.copy("copy staged_period from stdin") as copy:
             for period in periods:
@@ -97,6 +99,7 @@ async def put(
             await _copy(connection, "copy staged_gone from stdin (format csv)", gone)
             await cursor.execute(_GONE_KEYS)
         await cursor.execute(_PUT.encode())
+        await cursor.execute(_RUN, [run.name])
         await cursor.execute(_PERIODS, [run.as_of, run.at, run.coverage.sending, run.coverage.registered])
 
 
@@ -109,8 +112,7 @@ async def _copy(connection: Connection, statement: str, blocks: AsyncIterator[by
 def csv_line(measure: str, version: str, one: Result) -> str:
     """A figure as a line for COPY."""
     values = (
-        measure, version, one.period, one.level, one.key, one.stratifier, one.stratum, one.start, one.to,
-        str(one.complete).lower(), one.numerator, one.denominator, one.value, one.low, one.high, str(one.small).lower(),
+        measure, version, one.period, one.level, one.key, one.stratifier, one.stratum, one.numerator, one.denominator, one.value, one.low, one.high, str(one.small).lower(),
     )  # fmt: skip
     return ",".join(_field(value) for value in values) + "\n"
 

@@ -24,7 +24,8 @@ from healthbrain.measure.result import Coverage, plain
 _MEMORY = "1GB"
 PAGE = 50
 _COLUMNS = (
-    "r.measure, r.version, r.period, r.level, r.key, r.window_from, r.window_to, r.complete, r.numerator, r.denominator, "
+    "r.measure, r.version, r.period, r.level, r.key, coalesce(p.window_from, r.window_from), "
+    "coalesce(p.window_to, r.window_to), coalesce(p.complete, r.complete), r.numerator, r.denominator, "
     "r.value, r.low, r.high, r.small, r.stratifier, r.stratum, coalesce(p.sending, r.sending), "
     "coalesce(p.registered, r.registered), coalesce(p.as_of, r.as_of), coalesce(p.computed_at, r.computed_at)"
 )
@@ -168,14 +169,14 @@ async def trend(
 
     `grain` chooses quarters, years or rolling years of a measure that has them; its own period otherwise.
     """
-    wanted = grain or definition(measure).period
+    wanted = grain or next((one.period for one in built_in() if one.id == measure), None)
     condition = "r.stratifier = ''" if not stratifier else "r.stratifier = %(stratifier)s and r.stratum = %(stratum)s"
     cursor = await connection.execute(
         f"select {_COLUMNS} from {_FROM} where r.measure = %(measure)s and r.level = %(level)s and r.key = %(key)s "
         f"and {condition} order by r.period, coalesce(p.computed_at, r.computed_at)".encode(),
         {"measure": measure, "level": level, "key": key, "stratifier": stratifier, "stratum": stratum},
     )
-    return [_figure(row) for row in await cursor.fetchall() if grain_of(row[2]) == wanted]
+    return [_figure(row) for row in await cursor.fetchall() if wanted is None or grain_of(row[2]) == wanted]
 
 
 async def series(connection: Connection, measure: str) -> list[Series]:

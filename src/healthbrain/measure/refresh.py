@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import hashlib
+import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -36,12 +37,13 @@ from healthbrain.measure.definition import Definition, Library
 from healthbrain.measure.figures import FIGURES, make_figures
 from healthbrain.measure.load import library as shipped_library
 from healthbrain.measure.periods import Span, spans
-from healthbrain.measure.publish import Run, blocks, csv_line, put
+from healthbrain.measure.publish import Named, Run, blocks, csv_line, published, put
 from healthbrain.measure.result import Coverage, Result, plain
 from healthbrain.measure.running import WHOLE, Calendars, calendars_of, condense, count, make_calendars
 from healthbrain.measure.tally import CELLS, LEVELS, Counting, calendar_of, counting
 
 _BLOCK = 1 << 20
+_KEYS = "measure, version, period, level, key, stratifier, stratum"
 _LEVEL = "['district', 'town', 'institution'][c.level + 1]"
 
 
@@ -70,6 +72,8 @@ class _Work:
     today: date
     at: datetime
     entered: Mapping[str, Sequence[Result]]
+    published: str  # the run whose figures the screens show
+    digest: str  # of what is counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ class _Found:
     figures: Path
     gone: Path | None
     computed: tuple[str, ...]  # lines
-    periods: tuple[tuple[str, str, str], ...]
+    periods: tuple[Named, ...]
     coverage: Coverage
     step: increment.Step | None
     lines: int
@@ -101,18 +105,19 @@ async def refresh(
     async with pool.connection() as connection:
         chosen = tuple(definitions) if definitions is not None else await in_force(connection)
         entered = await _entered(connection, chosen)
+        shown = await published(connection)
     today = at.astimezone(LOCAL).date()
     constants = constants_at(today)
     shared = library or shipped_library()
     counted = counting(chosen, shared, constants)
     folder = lake.folder / store.FOLDER
-    work = _Work(lake, folder, shared, constants, chosen, counted, today, at, entered)
+    work = _Work(lake, folder, shared, constants, chosen, counted, today, at, entered, shown, _digest(counted))
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
         old = store.load(folder)
         found = await asyncio.to_thread(_counted, work, old, list(deliveries), everything)
         try:
-            run = Run(found.base.at or at, at, found.coverage)
+            run = Run(found.base.at or at, at, found.coverage, found.base.run)
             async with pool.connection() as connection:
                 gone = _read(found.gone) if found.gone else None
                 await put(connection, _both(found), found.periods, run, gone=gone)
@@ -143,10 +148,9 @@ def _counted(work: _Work, old: Base, deliveries: Sequence[DeliveryDay], everythi
     state = work.lake.state()
     views = needed_views(work.library, work.definitions)
     shape = store.shape_of(work.library, views, work.constants)
-    digest = _digest(work)
-    same = old.shape == shape and old.counted == digest and old.today == work.today.isoformat()
+    same = old.shape == shape and old.counted == work.digest and old.today == work.today.isoformat()
     if not everything and same and increment.possible(old, state, work.library, views):
-        return _increment(work, old, deliveries, shape, digest)
+        return _increment(work, old, deliveries, shape)
     built = store.build(work.folder, work.lake, state, work.library, views, work.constants)
     built = store.with_deliveries(work.folder, replace(built, shape=shape), deliveries)
     connection = store.connect(work.folder, built)
@@ -156,12 +160,12 @@ def _counted(work: _Work, old: Base, deliveries: Sequence[DeliveryDay], everythi
         make_calendars(connection, calendars)
         count_all(connection, work.folder, built, work.counted)
         base = replace(built, data_from=start.isoformat() if start else "")
-        return _finish(work, connection, base, calendars, digest, None)
+        return _finish(work, connection, base, calendars, old, None)
     finally:
         connection.close()
 
 
-def _increment(work: _Work, old: Base, deliveries: Sequence[DeliveryDay], shape: str, digest: str) -> _Found:
+def _increment(work: _Work, old: Base, deliveries: Sequence[DeliveryDay], shape: str) -> _Found:
     state = work.lake.state()
     connection, step = increment.advance(work.folder, work.lake, old, state, work.library, work.constants)
     base = store.with_deliveries(work.folder, replace(step.base, shape=shape), deliveries)
@@ -181,7 +185,7 @@ def _increment(work: _Work, old: Base, deliveries: Sequence[DeliveryDay], shape:
             )
         increment.merge(connection, work.folder, old.cells)
         condense(connection)
-        return _finish(work, connection, base, calendars, digest, step)
+        return _finish(work, connection, base, calendars, old, step)
     finally:
         connection.close()
 
@@ -191,22 +195,33 @@ def _finish(
     connection: duckdb.DuckDBPyConnection,
     base: Base,
     calendars: Calendars,
-    digest: str,
+    old: Base,
     step: increment.Step | None,
 ) -> _Found:
-    """Cells kept, figures made and written to be published."""
+    """Cells kept, figures made and written to be published: those that differ, or all when it is not known which do."""
     cells, _ = store.write(connection, work.folder, "cells", f"select * from {CELLS}")
-    base = replace(base, cells=cells, counted=digest, today=work.today.isoformat())
+    labels = hashlib.sha256(
+        repr([[span.label for span in spans_] for spans_ in calendars.values()]).encode()
+    ).hexdigest()
+    known = bool(old.run) and old.run == work.published and (old.counted, old.labels) == (work.digest, labels)
+    if known and step is None:
+        increment.compare(connection, work.folder, old.cells)
+    base = replace(
+        base, cells=cells, counted=work.digest, today=work.today.isoformat(), labels=labels, run=uuid.uuid4().hex
+    )
     periods = {m: calendars[calendar_of(one)] for m, one in enumerate(work.counted.definitions)}
-    only = "touched_cells" if step else ""
-    make_figures(connection, work.counted.definitions, periods, only=only)
+    make_figures(connection, work.counted.definitions, periods, only="touched_cells" if known else "")
     _spans(connection, work.counted, periods)
     figures, lines = _write_figures(connection, work.folder)
-    gone = _write_gone(connection, work.folder) if step else None
+    gone = _write_gone(connection, work.folder) if known else None
     coverage = coverage_of(connection, work.today)
-    computed, more = _computed(work, connection, periods, calendars, only)
-    named = [(one.id, one.version, span.label) for m, one in enumerate(work.counted.definitions) for span in periods[m]]
+    computed, more = _computed(work, connection, periods)
+    named = [_named(one, span) for m, one in enumerate(work.counted.definitions) for span in periods[m]]
     return _Found(base, figures, gone, tuple(computed), (*named, *more), coverage, step, lines)
+
+
+def _named(one: Definition, span: Span) -> Named:
+    return one.id, one.version, span.label, span.start, span.to, span.complete
 
 
 def _spans(connection: duckdb.DuckDBPyConnection, counted: Counting, periods: Mapping[int, Sequence[Span]]) -> None:
@@ -227,18 +242,16 @@ def _spans(connection: duckdb.DuckDBPyConnection, counted: Counting, periods: Ma
 def _write_figures(connection: duckdb.DuckDBPyConnection, folder: Path) -> tuple[Path, int]:
     """The figures as CSV in the columns of `publish`."""
     path = folder / "figures.csv"
-    texts = "measure, version, period, level, key, stratifier, stratum"
     done = connection.execute(
         f"""copy (select s.measure, s.version, s.label as period, {_LEVEL} as level, c.key, c.stratifier, c.stratum,
-            s.first, s.last, s.complete, c.numerator, c.denominator, c.value, c.low, c.high, c.small
-            from {FIGURES} c join span s using (m, p)) to {literal(str(path))}
-        (format csv, header false, force_quote ({texts}), nullstr '')"""
+            c.numerator, c.denominator, c.value, c.low, c.high, c.small from {FIGURES} c join span s using (m, p))
+        to {literal(str(path))} (format csv, header false, force_quote ({_KEYS}), nullstr '')"""
     ).fetchone()
     return path, int(done[0]) if done else 0
 
 
 def _write_gone(connection: duckdb.DuckDBPyConnection, folder: Path) -> Path:
-    """Places that had figures and have none any more."""
+    """Places that had figures and have none any more, as CSV."""
     path = folder / "gone.csv"
     connection.execute(
         f"""copy (select s.measure, s.version, s.label as period, {_LEVEL} as level, c.key, c.stratifier, c.stratum
@@ -253,22 +266,20 @@ def _computed(
     work: _Work,
     connection: duckdb.DuckDBPyConnection,
     periods: Mapping[int, Sequence[Span]],
-    calendars: Calendars,
-    only: str,
-) -> tuple[list[str], list[tuple[str, str, str]]]:
+) -> tuple[list[str], list[Named]]:
     """Lines and periods of the measures computed from others."""
     wanted = order(work.definitions)
     if not wanted:
         return [], []
-    values = _component_values(work, connection, periods, wanted, only)
+    values = _component_values(work, connection, periods, wanted)
     lines: list[str] = []
-    named: list[tuple[str, str, str]] = []
+    named: list[Named] = []
     for one in wanted:
         own = spans(one, work.today)
         for found in compute_from(one, values, own):
             values.add(one.id, found)
             lines.append(csv_line(one.id, one.version, found))
-        named += [(one.id, one.version, span.label) for span in own]
+        named += [_named(one, span) for span in own]
     return lines, named
 
 
@@ -277,15 +288,14 @@ def _component_values(
     connection: duckdb.DuckDBPyConnection,
     periods: Mapping[int, Sequence[Span]],
     wanted: Sequence[Definition],
-    only: str,
 ) -> Values:
     values = Values.of(work.entered)
     needs: dict[str, set[str]] = {}
     for one in wanted:
         for part in one.computation.components.values() if one.computation else ():
             needs.setdefault(part.measure, set()).add(one.computation.by if one.computation else "")
-    if only:  # all figures, not just those that changed
-        make_figures(connection, work.counted.definitions, periods)
+    chosen = [m for m, one in enumerate(work.counted.definitions) if one.id in needs]
+    make_figures(connection, work.counted.definitions, periods, measures=chosen)
     for m, one in enumerate(work.counted.definitions):
         if one.id not in needs:
             continue
@@ -317,10 +327,10 @@ async def _entered(connection: Connection, definitions: Sequence[Definition]) ->
     return found
 
 
-def _digest(work: _Work) -> str:
+def _digest(counted: Counting) -> str:
     """Changes when a definition that is counted does."""
-    said = "\n".join(f"{one!r}" for one in work.counted.definitions)
-    tables = "\n".join(f"{made.name} {made.query}" for made in work.counted.plan.tables.values())
+    said = "\n".join(f"{one!r}" for one in counted.definitions)
+    tables = "\n".join(f"{made.name} {made.query}" for made in counted.plan.tables.values())
     return hashlib.sha256((said + tables).encode()).hexdigest()
 
 

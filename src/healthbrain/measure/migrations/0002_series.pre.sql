@@ -7,7 +7,10 @@ alter table measure_result
     alter column numerator type double precision,
     alter column numerator drop not null,                         -- null for medians
     alter column denominator type double precision,
-    alter column sending drop not null,                           -- null: measure_period has them
+    alter column window_from drop not null,                       -- null from here on: measure_period has them
+    alter column window_to drop not null,
+    alter column complete drop not null,
+    alter column sending drop not null,
     alter column registered drop not null,
     alter column as_of drop not null,
     alter column computed_at drop not null,
@@ -21,11 +24,20 @@ create table measure_period (
     measure     text        not null,
     version     text        not null,
     period      text        not null,
+    window_from date,                   -- first and last day that were counted; null: the rows say it
+    window_to   date,
+    complete    boolean,                -- the period is over
     as_of       timestamptz not null,   -- everything stored before this moment is counted
     computed_at timestamptz not null,
     sending     int         not null,   -- institutions that delivered / should deliver, when this was computed
     registered  int         not null,
     primary key (measure, version, period)
+);
+
+-- Which run published last: the files beside the lake say what it published, so that the next one writes only what differs.
+create table measure_run (
+    only_one boolean primary key default true check (only_one),
+    run      text not null
 );
 
 -- Parameters that this place sets otherwise than the national rule: each setting is a new version of the measure.
