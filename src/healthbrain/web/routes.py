@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from healthbrain.web.pages import (
     admin,
+    applications,
     arrivals,
     catalogue,
     cockpit,
@@ -117,6 +118,10 @@ PAGES: tuple[Page, ...] = (
     Page("POST", "/admin/organisations", admin.create_organisation),
     Page("GET", "/admin/erasures", erasures.erasures),
     Page("POST", "/admin/erasures", erasures.erase),
+    Page("GET", "/admin/applications", applications.applications),
+    Page("POST", "/admin/applications", applications.change),
+    Page("GET", "/my/applications", applications.mine),
+    Page("POST", "/my/applications", applications.withdraw),
     Page("GET", "/admin/audit", admin.audit_log),
     Page("GET", "/help", home.help_page, public=True),
     Page("GET", "/offline", home.offline, public=True),

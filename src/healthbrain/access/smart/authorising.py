@@ -120,6 +120,7 @@ select {_COLUMNS}, t.scopes, t.created_at, t.until_at, a.purpose, c.name, c.orga
 from access_token t join authorisation a on a.id = t.authorisation join client c on c.id = a.client
 left join account p on p.name = a.account
 where t.digest = %(digest)s and t.until_at > %(at)s and {_STANDS}"""  # noqa: S608 - our own pieces
+_FORGET = "delete from consent where account = %s and client = %s"
 _OF_ACCESS = """
 select t.authorisation, a.client from access_token t join authorisation a on a.id = t.authorisation
 where t.digest = %s"""
@@ -282,8 +283,10 @@ async def authorisations_of(connection: Connection, account: str, at: datetime) 
 
 async def withdraw(connection: Connection, account: str, authorisation: int, at: datetime) -> None:
     """Take back what the account allowed. Raises NotFound when it is not its own."""
-    if all(given.id != authorisation for given in await authorisations_of(connection, account, at)):
+    known = [one for one in await authorisations_of(connection, account, at) if one.id == authorisation]
+    if not known:
         raise NotFound("you have not allowed an application under this number")
+    await connection.execute(_FORGET, (account, known[0].client))
     await revoke(connection, authorisation, "withdrawn by its owner", at)
 
 

@@ -16,6 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from healthbrain import audit
 from healthbrain.access import csrf_holds, csrf_token, session_began, sign_out
 from healthbrain.access.smart.authorising import Context, authorise
+from healthbrain.access.smart.consents import remember, remembered
 from healthbrain.access.smart.grammar import read_scope
 from healthbrain.access.smart.launches import launch_context
 from healthbrain.access.smart.refusal import OAuthRefusal
@@ -64,9 +65,12 @@ async def _ask(desk: Desk, request: Request, asked: Asked, sought: str) -> Respo
     if must_change:
         return RedirectResponse("/password", 303)
     scopes = within_reach(asked, principal)
-    if asked.prompt == "none":
-        raise OAuthRefusal("consent_required", "the person is asked each time")
     context = await _launched(desk, asked, principal, scopes)
+    if (known := await _remembered(desk, asked, principal, scopes, context)) is not None:
+        goal = await _give(desk, request, asked, principal, cookie, scopes, known)
+        return RedirectResponse(goal, 303, {"cache-control": "no-store", "referrer-policy": "no-referrer"})
+    if asked.prompt == "none":
+        raise OAuthRefusal("consent_required", "the person has to be asked")
     tag = tag_of(request, desk.platform.settings.language)
     needs = needs_patient(scopes)
     resident = principal.role == "resident"
@@ -118,7 +122,8 @@ async def answer(desk: Desk, request: Request) -> Response:
         if single.get("decision") != "allow":
             raise OAuthRefusal("access_denied", "the person refused")
         kept = [value for name, value in form if name == "scope"]
-        goal = await _allow(desk, request, asked, principal, cookie, kept, single.get("patient", ""))
+        lasting = single.get("remember", "") == "yes"
+        goal = await _allow(desk, request, asked, principal, cookie, kept, single.get("patient", ""), lasting)
     except OAuthRefusal as refusal:
         _note_refusal(desk, request, asked, refusal, principal)
         goal = asked.refuse(refusal)
@@ -126,7 +131,14 @@ async def answer(desk: Desk, request: Request) -> Response:
 
 
 async def _allow(
-    desk: Desk, request: Request, asked: Asked, principal: Principal, cookie: str, kept: Sequence[str], patient_id: str
+    desk: Desk,
+    request: Request,
+    asked: Asked,
+    principal: Principal,
+    cookie: str,
+    kept: Sequence[str],
+    patient_id: str,
+    lasting: bool,
 ) -> str:
     offered = within_reach(asked, principal)
     scopes = tuple(text for text in offered if read_scope(text) is None or text in kept)
@@ -138,6 +150,43 @@ async def _allow(
         context = Context(patient.choice.id, patient.key, patient.person, context.encounter)
     elif not context.patient_id:
         context = Context(encounter=context.encounter)
+    if lasting:
+        launched = "launch" in scopes and bool(asked.fields.get("launch"))
+        async with lend(desk.platform.pool) as connection:
+            chosen_id = None if launched else context.patient_id
+            await remember(connection, principal.account, asked.client, scopes, chosen_id, desk.platform.clock())
+    return await _give(desk, request, asked, principal, cookie, scopes, context)
+
+
+async def _remembered(
+    desk: Desk, asked: Asked, principal: Principal, scopes: Sequence[str], context: Context
+) -> Context | None:
+    """The context of a consent that the person gave before and that covers this request; None: they are asked."""
+    if "consent" in asked.prompt or "select_account" in asked.prompt:
+        return None
+    async with lend(desk.platform.pool) as connection:
+        known = await remembered(connection, principal.account, asked.client, desk.platform.clock())
+    if known is None or not set(scopes) <= known.scopes:
+        return None
+    if not needs_patient(scopes):
+        return Context(encounter=context.encounter) if not context.patient_id else context
+    wanted = context.patient_id or known.patient_id
+    patient = await chosen(desk, principal, wanted) if wanted else None
+    if patient is None:
+        return None
+    return Context(patient.choice.id, patient.key, patient.person, context.encounter)
+
+
+async def _give(
+    desk: Desk,
+    request: Request,
+    asked: Asked,
+    principal: Principal,
+    cookie: str,
+    scopes: Sequence[str],
+    context: Context,
+) -> str:
+    """Where the browser goes with the code."""
     at = desk.platform.clock()
     async with lend(desk.platform.pool) as connection:
         code = await authorise(

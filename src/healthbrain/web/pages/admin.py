@@ -23,6 +23,7 @@ _TABS = (
     ("accounts", N_("Accounts")),
     ("tokens", N_("Tokens")),
     ("organisations", N_("Organisations")),
+    ("applications", N_("Applications")),
     ("erasures", N_("Erasure of persons")),
     ("audit", N_("Audit log")),
 )
