@@ -76,7 +76,8 @@ class TwinLake:
     def resources(self) -> list[Resource]:
         """For the oracle."""
         return [
-            Resource(resource, self.own(number, resource, source)) for number, (resource, source) in enumerate(self.rows)
+            Resource(resource, self.own(number, resource, source))
+            for number, (resource, source) in enumerate(self.rows)
         ]
 
     def lake(self, folder: Path) -> Lake:
