@@ -42,9 +42,9 @@ async def seed_plan(connection: Connection, district: District, at: datetime) ->
             await entries.enter(
                 connection, given, by="cdc", at=max(at, datetime(year + 1, 4, 1, tzinfo=UTC)), synthetic=True
             )
-    await _task(connection, "IND-Q-14", units[cast.hospital.code], at, issued=3, days=12, steps=())
+    await _task(connection, "IND-Q-05", units[cast.hospital.code], at, issued=3, days=12, steps=())
     await _task(connection, "IND-Q-15", units[cast.hospital.code], at, issued=9, days=14, steps=("accept", "answer"))
-    await _task(connection, "IND-Q-10", units[cast.centre.code], at, issued=20, days=16, steps=("accept",))
+    await _task(connection, "IND-Q-11", units[cast.centre.code], at, issued=20, days=16, steps=("accept",))
 
 
 async def _task(

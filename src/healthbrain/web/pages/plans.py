@@ -214,7 +214,7 @@ async def one_indicator(visit: Visit) -> Response:
         breaks=found.breaks,
         error=plans_view.number(ahead.error) if ahead and ahead.error is not None else "",
         points=ahead.points if ahead else 0,
-        coverage=f"{found.actual.coverage.sending}/{found.actual.coverage.registered}" if found.actual else "—",
+        coverage=_coverage(found),
         chart=plans_view.chart(said, found, csv=visit.at_url(format="csv")),
         walk=f"/cockpit/persons?measure={definition.id}" if definition and definition.population else "",
         tasks=[supervision_view.line(visit, task, tree) for task in mine],
@@ -225,6 +225,13 @@ async def one_indicator(visit: Visit) -> Response:
     back = Crumb(figures.words(said, one.title), f"/plans/{one.id}")
     toast = Toast(said.say(_SAID[visit.query["said"]])) if visit.query.get("said") in _SAID else None
     return show(visit, "plan_indicator.html", page, crumbs=[*crumbs(visit), back, Crumb(page.line.title)], toast=toast)
+
+
+def _coverage(found: monitoring.Standing) -> str:
+    """How many institutions delivered; an entered value comes from none."""
+    if found.actual is None or (found.definition is not None and found.definition.kind == "entered"):
+        return "—"
+    return f"{found.actual.coverage.sending}/{found.actual.coverage.registered}"
 
 
 async def put_duty(visit: Visit) -> Response:

@@ -49,6 +49,7 @@ def pdf(said: Language, paper: Paper, digest: str = "") -> bytes:
     document = SimpleDocTemplate(
         buffer, pagesize=landscape(A4), leftMargin=42, rightMargin=42, topMargin=42, bottomMargin=42,
         title=paper.title, author=paper.reference, lang=paper.language,
+        initialFontName=fonts.REGULAR,  # else a font is named that is not in the file
     )  # fmt: skip
     document.build(story, onFirstPage=_foot(paper), onLaterPages=_foot(paper))
     return buffer.getvalue()
@@ -63,6 +64,7 @@ def _table(said: Language, paper: Paper, style: ParagraphStyle) -> Any:
     rows: list[Sequence[Any]] = [[_words(text, bold) for text in columns.head(said)]]
     rows += [[_words(text, style) for text in columns.cells(said, line)] for line in paper.lines]
     looks: list[tuple[Any, ...]] = [
+        ("FONTNAME", (0, 0), (-1, -1), fonts.REGULAR),
         ("GRID", (0, 0), (-1, -1), 0.4, HexColor("#adb5bd")),
         ("BACKGROUND", (0, 0), (-1, 0), HexColor("#dcebf0")),
         ("VALIGN", (0, 0), (-1, -1), "TOP"),
