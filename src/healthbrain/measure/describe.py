@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from healthbrain.measure.definition import Definition
 from healthbrain.measure.load import built_in
+from healthbrain.measure.plans import plans
 
 _HEAD = """# Measures
 
@@ -16,8 +17,31 @@ proportions, and a mark when fewer than 30 people stand behind it.
 
 
 def as_markdown() -> str:
-    """All measures, one section each."""
-    return "\n".join([_HEAD, *(_section(one) for one in built_in())])
+    """The indicators of the plans, then all measures, one section each."""
+    return "\n".join([_HEAD, *_plans(), *(_section(one) for one in built_in())])
+
+
+def _plans() -> list[str]:
+    """Every plan as a table: indicator, measure, unit, targets as printed, who answers for it, clause."""
+    lines = ["## Plans", "", "Targets as printed; how they are compared: src/healthbrain/measure/plans/plan.py.", ""]
+    for plan in plans():
+        lines += [f"### {plan.title['zh']}", "", f"*{plan.title['en']}*; {plan.issuer['zh']}，{plan.reference}", ""]
+        lines += [
+            "| indicator | 指标 | measure | unit | targets | 责任 | clause |",
+            "| --- | --- | --- | --- | --- | --- | --- |",
+        ]
+        for one in plan.indicators:
+            targets = "; ".join(f"{target.year}: {target.printed['zh']}" for target in one.targets)
+            cells = (one.id, one.title["zh"], one.measure, one.unit["zh"], targets, one.responsible["zh"], one.clause)
+            lines.append(f"| {' | '.join(cells)} |")
+        lines += [""]
+        lines += [f"- {one.id}: {one.note['zh']}" for one in plan.indicators if one.note]
+        lines += [""]
+        for past in plan.history:
+            values = "；".join(f"{one.name['zh']} {one.points[-1].printed}" for one in past.series)
+            lines.append(f"- {past.id} {past.title['zh']}: {values}")
+        lines += [""] if plan.history else []
+    return lines
 
 
 def _section(one: Definition) -> str:
@@ -44,6 +68,20 @@ def _section(one: Definition) -> str:
     ]
     lines += ["| | |", "| --- | --- |", *(f"| {key} | {value} |" for key, value in facts.items()), ""]
     lines += [text for language in ("zh", "en") if language in one.reading for text in (one.reading[language], "")]
+    if one.entry:
+        bounds = (
+            f"{one.entry.low:g} – {one.entry.high:g}"
+            if one.entry.low is not None and one.entry.high is not None
+            else ""
+        )
+        lines += [
+            f"录入 entered by: {one.entry.supplier.get('zh', '')} · {one.entry.supplier.get('en', '')}; {bounds}",
+            "",
+        ]
+    if one.computation:
+        parts = ", ".join(f"{name} = {part.measure}" for name, part in one.computation.components.items())
+        how = one.computation.value or one.computation.method
+        lines += [f"由其他指标计算 computed: `{how}` with {parts}", ""]
     if one.stratifiers:
         named = [f"{stratifier.title['zh']} {stratifier.title['en']}" for stratifier in one.stratifiers]
         lines += [f"分层 strata: {', '.join(named)}", ""]
