@@ -75,7 +75,7 @@ class PlanPage:
     may_report: bool
     overdue: int
     csv: str
-    json: str
+    history: Sequence[tuple[str, str, str, str, Sequence[tuple[int, str]]]]  # row, title, series, unit, year and value
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,17 @@ async def one_plan(visit: Visit) -> Response:
         may_report=visit.may("write", "report"),
         overdue=sum(line.overdue for line in every),
         csv=visit.at_url(format="csv"),
-        json=f"/api/plans/{one.id}",
+        history=[
+            (
+                row.id,
+                figures.words(said, row.title),
+                figures.words(said, series.name),
+                figures.words(said, series.unit),
+                [(point.year, point.printed) for point in series.points],
+            )
+            for row in one.history
+            for series in row.series
+        ],
     )
     return show(visit, "plan.html", page, crumbs=[*crumbs(visit), Crumb(page.title)])
 
