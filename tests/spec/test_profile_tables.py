@@ -287,7 +287,8 @@ def test_a_snapshot_repeats_r4s_own_rules_without_their_being_told_twice() -> No
     [
         ("http://terminology.hl7.org/CodeSystem/v3-ActCode", ["warning Patient.meta.tag[0].code"]),
         ("http://hl7.org/fhir/administrative-gender", ["error Patient.meta.tag[0].code"]),
-        ("http://loinc.org", []),
+        ("http://loinc.org", ["error Patient.meta.tag[0].code"]),  # its form cannot be right
+        ("http://www.nlm.nih.gov/research/umls/rxnorm", []),
     ],
 )
 def test_a_code_that_its_system_does_not_have(system: str, expected: list[str]) -> None:

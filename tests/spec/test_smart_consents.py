@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -121,3 +122,23 @@ async def test_an_administrator_lets_in_and_blocks_the_applications_of_the_own_d
     ).status_code == 303
     assert (await ours.open("doctor", ours.request("openid"))).status_code == 200
     assert (await post(hb, "doctor", "/admin/applications", client=ours.client.id, wish="block")).status_code == 403
+
+
+async def test_an_application_is_opened_from_the_resident_page(hb: World) -> None:
+    app = await register(hb, name="随访助手", launch_uri="https://launch.example/start")
+    await register(hb, name="徐汇助手", launch_uri="https://other.example/start", owner="XH00")
+    cookie = {"cookie": f"hb_session={hb.cookies['doctor']}"}
+    page = await hb.client.get(f"/residents/{hb.persons['a-zs']}", headers=cookie)
+    assert page.status_code == 200, page.text
+    assert "打开应用" in page.text
+    assert "随访助手" in page.text
+    assert "徐汇助手" not in page.text
+    assert "form-action 'self' https://launch.example;" in page.headers["content-security-policy"]
+    patient = page.text.split('action="/oauth/launch"', 1)[1].split('name="patient" value="', 1)[1].split('"', 1)[0]
+    answer = await post(hb, "doctor", "/oauth/launch", client=app.client.id, patient=patient)
+    goal = urlsplit(answer.headers["location"])
+    assert (goal.netloc, goal.path) == ("launch.example", "/start")
+    handle = parse_qs(goal.query)["launch"][0]
+    fields = app.request("launch openid patient/Observation.rs", launch=handle)
+    told = came_back(await app.decide("doctor", await app.open("doctor", fields)))
+    assert (await app.redeem(told["code"])).json()["patient"] == patient

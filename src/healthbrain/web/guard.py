@@ -8,6 +8,7 @@ by a token derived from the session that only our pages know.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -50,6 +51,12 @@ def protect(response: Response, *, private: bool = True) -> Response:
     if private:
         response.headers.setdefault("cache-control", "no-store")
     return response
+
+
+def let_forms_lead_to(response: Response, origins: Iterable[str]) -> None:
+    """Allow forms of this page to end at other sites as well: browsers apply form-action to redirects too."""
+    goals = " ".join(("'self'", *sorted(set(origins))))
+    response.headers["content-security-policy"] = _POLICY.replace("form-action 'self'", f"form-action {goals}")
 
 
 def check_same_site(request: Request) -> None:

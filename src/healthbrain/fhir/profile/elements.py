@@ -13,6 +13,7 @@ from healthbrain.fhir.fhirpath import Unanswerable, Unreadable, compile
 from healthbrain.fhir.fhirpath.model import ancestors
 from healthbrain.fhir.findings import SINGLE
 from healthbrain.fhir.profile.builtin import built_in
+from healthbrain.fhir.profile.check_digits import impossible
 from healthbrain.fhir.profile.conformance import Conformance
 from healthbrain.fhir.profile.derivation import CORE, Unusable
 from healthbrain.fhir.profile.items import Item
@@ -73,6 +74,9 @@ def _coding(item: Item, checker: Conformance) -> None:
             place, text = (item.place, "code", SINGLE), f"is not a code of {system} as published with R4"
             # systems of terminology.hl7.org go on growing apart from FHIR
             checker.report.add("warning" if system.startswith(_GROWING) else "error", "code-invalid", place, text)
+        elif isinstance(system, str) and impossible(system, code):
+            text = f"cannot be a code of {system}: its form or its check digit is wrong"
+            checker.report.error("code-invalid", (item.place, "code", SINGLE), text)
 
 
 def _binding(item: Item, checker: Conformance) -> None:

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.responses import RedirectResponse, Response
 
 from healthbrain import access, audit, identity
-from healthbrain.access import Tree
+from healthbrain.access import Client, Tree
 from healthbrain.audit import Query, Record
 from healthbrain.database import Connection
 from healthbrain.errors import Forbidden, NotFound
@@ -22,7 +23,7 @@ from healthbrain.portrait import Portrait, portrait, timeline
 from healthbrain.scope import Scope
 from healthbrain.store import patient_key
 from healthbrain.store.versions import of_patients
-from healthbrain.web import labels
+from healthbrain.web import guard, labels
 from healthbrain.web.language import N_, Language
 from healthbrain.web.pages import resident_view as view
 from healthbrain.web.pages.resident_view import FactLine, From, ResidentPage, Tab
@@ -100,13 +101,17 @@ async def resident(visit: Visit) -> Response:
             return _locked(visit, person)
         page = await _page(visit, connection, found, ids, scope, tree, tab)
         emergency = await _emergency(visit, connection, person)
+        launchable = await _launchable(visit, connection, tree)
     visit.note("R", "Patient", person, patients=[patient_key(id_) for id_ in ids], detail=tab)
     said = visit.language
     crumbs = [Crumb(said.say(N_("Home")), "/")]
     if visit.who.role != "resident":
         crumbs.append(Crumb(said.say(N_("Residents")), "/residents"))
     crumbs.append(Crumb(page.banner.name))
-    return show(visit, "resident.html", replace(page, emergency=emergency), crumbs=crumbs)
+    page = replace(page, emergency=emergency, applications=[(one.id, one.name) for one in launchable], patient=ids[0])
+    response = show(visit, "resident.html", page, crumbs=crumbs)
+    guard.let_forms_lead_to(response, [_origin(one.launch_uri) for one in launchable])
+    return response
 
 
 async def break_glass(visit: Visit) -> Response:
@@ -234,6 +239,23 @@ def _locked(visit: Visit, person: str) -> Response:
     visit.note("R", "Patient", person, outcome=audit.REFUSED)
     crumbs = [Crumb(visit.language.say(N_("Home")), "/"), Crumb(visit.language.say(N_("Residents")), "/residents")]
     return show(visit, "locked.html", LockedPage(f"/residents/{person}/open", True), crumbs=crumbs, status=403)
+
+
+async def _launchable(visit: Visit, connection: Connection, tree: Tree) -> list[Client]:
+    """The applications that can be opened with a resident (SMART EHR launch): those of the visitor's organisation, of
+    those above and below it."""
+    own = visit.who.organisation
+    near = {own, *tree.ancestors(own), *tree.subtree(own)} if own in tree else {own}
+    return [
+        one
+        for one in await access.clients(connection)
+        if one.launch_uri and one.disabled_at is None and one.organisation in near
+    ]
+
+
+def _origin(uri: str) -> str:
+    parts = urlsplit(uri)
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else f"{parts.scheme}:"
 
 
 async def _emergency(visit: Visit, connection: Connection, person: str) -> str:

@@ -129,6 +129,8 @@ class ResidentPage:
     results: Sequence[ResultView] = ()
     vaccinations: Sequence[FactLine] = ()
     documents: Sequence[FactLine] = ()
+    applications: Sequence[tuple[str, str]] = ()  # id and name of those that can be opened with this resident
+    patient: str = ""  # with which of the resident's records
 
 
 def origin(said: Language, source: Source | None) -> From:
