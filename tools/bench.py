@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-ORDER = ("fhir", "store", "growth", "twin", "exchange", "lake", "audit", "platform")
+ORDER = ("fhir", "store", "growth", "twin", "exchange", "lake", "sql_on_fhir", "audit", "platform")
 
 
 def main() -> None:

@@ -153,14 +153,7 @@ class _Writer:
             relation = f"(select *, {values} from {relation})"
         if layer.unnest is not None:
             item, index, items, keep = layer.unnest
-            listed = self.sql(items)
-            if keep:
-                var = f"{item}k"
-                self.names[var] = listed
-                if len(listed) > _SHORT:
-                    relation, self.names[var] = f"(select *, {listed} as {var} from {relation})", var
-                listed = self.sql(Op("or_null_item", (Var(var),)))
-            relation = f"({self.dialect.unnested(relation, listed, item, index)})"
+            relation = f"({self.dialect.unnested(relation, self.sql(items), item, index, keep=keep)})"
         return relation
 
     def output(self, output: Output) -> str:

@@ -46,8 +46,8 @@ class Dialect(Protocol):
     def parsed(self, text: str, shape: Mapping[str, Any]) -> str:
         """JSON text as an object."""
 
-    def unnested(self, relation: str, items: str, item: str, index: str) -> str:
-        """A relation with one row per item of a list."""
+    def unnested(self, relation: str, items: str, item: str, index: str, *, keep: bool) -> str:
+        """A relation with one row per item of a list; `keep` keeps the rows of empty lists, with null."""
 
     def type_of(self, shape: Any) -> str:
         """The SQL type of a shape."""
@@ -300,11 +300,16 @@ class DuckDB:
     def parsed(self, text: str, shape: Mapping[str, Any]) -> str:
         return f"from_json({text}, {literal(json.dumps(_json_shape(shape)))})"
 
-    def unnested(self, relation: str, items: str, item: str, index: str) -> str:
+    def unnested(self, relation: str, items: str, item: str, index: str, *, keep: bool) -> str:
+        # lists that are unnested beside each other are filled up with nulls: the second one keeps a row without items
+        kept = f", unnest([0]) as {item}k" if keep else ""
         if not index:
-            return f"select *, unnest({items}) as {item} from {relation}"
-        listed = f"select *, {items} as {item}_ from {relation}"
-        return f"select *, unnest({item}_) as {item}, generate_subscripts({item}_, 1) - 1 as {index} from ({listed})"
+            return f"select *, unnest({items}) as {item}{kept} from {relation}"
+        listed = f"select *, {items} as {item}l from {relation}"
+        counted = (
+            f"select *, unnest({item}l) as {item}, generate_subscripts({item}l, 1) as {item}n{kept} from ({listed})"
+        )
+        return f"select *, coalesce({item}n - 1, 0) as {index} from ({counted})"
 
     def type_of(self, shape: Any) -> str:
         if isinstance(shape, list):

@@ -7,10 +7,10 @@ A FHIRPath collection is an SQL list when its path can yield several items, else
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, is_dataclass, replace
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 from healthbrain.fhir.fhirpath import model
 from healthbrain.fhir.fhirpath.syntax import Constant
@@ -203,3 +203,41 @@ def walk(sql: Sql) -> Iterator[Sql]:
             inner = one[1] if isinstance(one, tuple) and len(one) == 2 else one
             if hasattr(inner, "__dataclass_fields__") and not hasattr(inner, "children"):
                 yield from walk(inner)
+
+
+def first(items: Sql, fresh: Callable[[], Var]) -> Sql:
+    """The first item of a list. Of `where(...).code` it is looked for in one pass: the first that meets the test and has a
+    code, then its code.
+    """
+    match items:
+        case Keep(Each(inner, var, body, ""), kept, Op("is_not_null", (Var(name),)), "") if name == kept:
+            match inner:
+                case Keep(all_, item, test, ""):
+                    present = op("is_not_null", substituted(body, var, Var(item)))
+                    one = op("item", Keep(all_, item, op("and", test, present)), Const(0))
+                case _:
+                    one = op("item", Keep(inner, var, op("is_not_null", body)), Const(0))
+            if sum(part == Var(var) for part in walk(body)) == 1:
+                return substituted(body, var, one)
+            found = fresh()
+            return Let(found.name, one, substituted(body, var, found))
+    return op("item", items, Const(0))
+
+
+def substituted(sql: Sql, name: str, by: Sql) -> Sql:
+    """An expression with another one in the place of a name."""
+    if isinstance(sql, Var):
+        return by if sql.name == name else sql
+    parts: dict[str, Any] = {}
+    for one in fields(sql):
+        part = getattr(sql, one.name)
+        if isinstance(part, tuple):
+            parts[one.name] = tuple(
+                (inner[0], substituted(inner[1], name, by))
+                if isinstance(inner, tuple)
+                else substituted(inner, name, by)
+                for inner in part
+            )
+        elif is_dataclass(part) and not isinstance(part, Need):
+            parts[one.name] = substituted(part, name, by)  # type: ignore[arg-type]  # what is no Need is an expression
+    return replace(sql, **parts) if parts else sql

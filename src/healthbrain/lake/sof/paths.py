@@ -47,6 +47,7 @@ from healthbrain.lake.sof.ir import (
     Value,
     Var,
     boolean,
+    first,
     integer,
     op,
     text,
@@ -241,7 +242,8 @@ class Resolver:
                 raise self.unsupported("the order of items of several types", node)
             return replace(base, choices=tuple(self.at(one, place, node) for one in base.choices))
         if base.many:
-            return base.also(op("item", base.sql, place), many=False)
+            found = first(base.sql, self.fresh) if place == Const(0) else op("item", base.sql, place)
+            return base.also(found, many=False)
         if place == Const(0):
             return base
         return base.also(op("when", op("equal", place, Const(0)), base.sql))

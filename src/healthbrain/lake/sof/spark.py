@@ -150,10 +150,12 @@ class Spark:
     def parsed(self, text: str, shape: Mapping[str, Any]) -> str:
         return f"from_json({text}, {self.constant(f'STRUCT<{self._members(shape)}>')})"
 
-    def unnested(self, relation: str, items: str, item: str, index: str) -> str:
-        if index:
-            return f"select *, posexplode({items}) as ({index}, {item}) from {relation}"
-        return f"select *, explode({items}) as {item} from {relation}"
+    def unnested(self, relation: str, items: str, item: str, index: str, *, keep: bool) -> str:
+        outer = "_outer" if keep else ""
+        if not index:
+            return f"select *, explode{outer}({items}) as {item} from {relation}"
+        counted = f"select *, posexplode{outer}({items}) as ({item}n, {item}) from {relation}"
+        return f"select *, coalesce({item}n, 0) as {index} from ({counted})"
 
     def type_of(self, shape: Any) -> str:
         if isinstance(shape, list):
