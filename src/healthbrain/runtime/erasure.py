@@ -204,7 +204,7 @@ async def _erase(
     row = await (
         await connection.execute(
             _RECORD,
-            (at, planned.person, patients, [f"{t}/{i}" for t, i in others], wish.ground, wish.reason.strip(),
+            (at, planned.person, patients, sorted({f"{t}/{i}" for t, i in (*others, *gone.mixed)}), wish.ground, wish.reason.strip(),
              wish.custodian.strip(), who, json.dumps(counts), due),
         )
     ).fetchone()  # fmt: skip

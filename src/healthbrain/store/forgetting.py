@@ -30,6 +30,9 @@ select distinct delivery from (
 where delivery is not null"""
 _COUNTS = """
 select rtype, fhir_id from resource where rid in (select rid from forgotten) order by rtype, fhir_id"""
+_MIXED = """
+select distinct r.rtype, r.fhir_id from resource r join resource_history h using (rid)
+where rid in (select rid from forgotten) and (h.patient is null or h.patient <> all(%s::bigint[]))"""
 _GONE = (
     "delete from resource_history where rid in (select rid from forgotten)",
     "delete from resource_date where rid in (select rid from forgotten)",
@@ -69,6 +72,7 @@ class Forgotten:
 
     resources: tuple[tuple[str, str], ...]
     versions: int  # of the past
+    mixed: tuple[tuple[str, str], ...]  # those of which some version was about somebody else, or about nobody
     deliveries: tuple[int, ...]
 
     def by_type(self) -> dict[str, int]:
@@ -89,6 +93,7 @@ async def forget(connection: Connection, patients: Sequence[int], also: Sequence
     await connection.execute(_CHOSEN, chosen)
     rows = await (await connection.execute(_COUNTS)).fetchall()
     deliveries = await (await connection.execute(_DELIVERIES, (list(patients),))).fetchall()
+    mixed = await (await connection.execute(_MIXED, (list(patients),))).fetchall()
     versions = 0
     for statement in _GONE:
         cursor = await connection.execute(statement)
@@ -96,7 +101,10 @@ async def forget(connection: Connection, patients: Sequence[int], also: Sequence
     versions += (await connection.execute(_FORMER, (list(patients),))).rowcount
     await connection.execute("drop table forgotten")
     return Forgotten(
-        tuple((type_name(rtype), id_) for rtype, id_ in rows), versions, tuple(sorted(row[0] for row in deliveries))
+        tuple((type_name(rtype), id_) for rtype, id_ in rows),
+        versions,
+        tuple((type_name(rtype), id_) for rtype, id_ in mixed),
+        tuple(sorted(row[0] for row in deliveries)),
     )
 
 
