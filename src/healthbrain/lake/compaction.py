@@ -21,7 +21,8 @@ from healthbrain.lake import engine, manifest
 from healthbrain.lake.engine import file_list, literal
 from healthbrain.lake.manifest import USUAL, Erased, Manifest, Part, Retention
 from healthbrain.lake.parts import copy_to, part_of, row_group
-from healthbrain.lake.reader import all_rows, dead_rows, erased
+from healthbrain.lake.reader import all_rows, dead_rows, erased, upto
+from healthbrain.store import Position
 
 _TOGETHER = 8  # parts of one level that are merged into one of the next
 _LARGEST = 256 * 1024 * 1024  # bytes; larger parts are left alone by the ordinary merge
@@ -185,12 +186,25 @@ def _groups(parts: Sequence[Part]) -> list[list[Part]]:
 
 
 def _forget_dead(connection: duckdb.DuckDBPyConnection, folder: Path, state: Manifest, type_: str) -> Manifest:
-    """Erased ids leave the list of the dead: a resource that comes again under such an id begins at version 1."""
+    """Ids of which everything is erased leave the list of the dead: what comes again under one begins at version 1.
+
+    An id of which something older remains (a version about somebody else) stays listed, or that would be current again.
+    """
     hidden = erased(state, type_)
     if not hidden or not state.parts.get(type_):
         return state
-    ids = f"(select distinct _id from ({all_rows(folder, type_, state.parts[type_])}) p where {hidden})"
-    dead = f"select d.* from ({dead_rows(folder, state, type_)}) d anti join {ids} i on i._id = d._id"
+    rows = f"({all_rows(folder, type_, state.parts[type_])})"
+    last = max((one.position for one in state.erased if one.position), key=Position.parse, default="")
+    older = f" and {upto(last, 'p')}" if last else ""
+    gone = (
+        f"(select _id from {rows} p where {hidden} "
+        f"except select _id from {rows} p where not coalesce({hidden}, false){older})"
+    )
+    new = f"select _id, max(_version) as _version from {rows} p where not coalesce({hidden}, false) group by _id"
+    dead = (
+        f"select d.* from ({dead_rows(folder, state, type_)}) d anti join {gone} g on g._id = d._id "
+        f"union all select n.* from ({new}) n semi join {gone} g on g._id = n._id"
+    )
     return _write_dead(connection, folder, state, type_, dead)
 
 

@@ -170,11 +170,12 @@ def erased(state: Manifest, type_: str, row: str = "p") -> str:
             whose = f"{row}._id = {literal(one.id)}"
         else:
             continue
-        tests.append(f"({whose} and {_upto(one.position, row)})" if one.position else f"({whose})")
+        tests.append(f"({whose} and {upto(one.position, row)})" if one.position else f"({whose})")
     return f"({' or '.join(tests)})" if tests else ""
 
 
-def _upto(position: str, row: str) -> str:
+def upto(position: str, row: str) -> str:
+    """The condition that a row stands at this place in the change feed or before it."""
     epoch, batch, seq = position.split(".")
     e, b, s = (f"cast(split_part({row}._position, '.', {n}) as bigint)" for n in (1, 2, 3))
     return f"({e} < {epoch} or ({e} = {epoch} and ({b} < {batch} or ({b} = {batch} and {s} <= {seq}))))"
