@@ -10,7 +10,13 @@ from healthbrain.web.charts import Chart, Series
 from healthbrain.web.language import N_, Language
 from healthbrain.web.pages.cockpit_view import Kpi, Move
 
-_UNITS = {"visits": N_("visits"), "people": N_("people"), "%": "%"}
+_UNITS = {
+    "visits": N_("visits"), "people": N_("people"), "years": N_("years"), "1/1000": N_("per 1,000"),
+    "1/100000": N_("per 100,000"), "index": N_("index"), "level": N_("level"), "done": N_("1 = done"),
+    "applications": N_("applications"), "components": N_("components"), "services": N_("services"),
+    "checks": N_("times"), "times": N_("times"), "systems": N_("systems"), "datasets": N_("datasets"),
+    "elements": N_("elements"), "hospitals": N_("hospitals"), "kinds": N_("kinds"),
+}  # fmt: skip
 _CHART_PERIODS = {"month": 18, "week": 52}
 
 
@@ -32,8 +38,10 @@ def unit(said: Language, definition: Definition) -> str:
 
 
 def digits(definition: Definition) -> int:
-    """Decimals to show: one for shares, none for counts."""
-    return 1 if definition.kind == "proportion" else 0
+    """Decimals to show: none for what is counted, one for shares and years, two for other rates and indices."""
+    if definition.kind in {"count", "sum"} or (definition.entry is not None and definition.entry.whole):
+        return 0
+    return 1 if definition.unit in {"%", "years"} else 2
 
 
 def value_text(said: Language, definition: Definition, value: float | None) -> str:
@@ -45,11 +53,16 @@ def value_text(said: Language, definition: Definition, value: float | None) -> s
 
 
 def period_text(said: Language, period: str) -> str:
-    """A period in words: 2026年11月, 2026年第47周."""
-    if "W" not in period:
-        return said.month(period)
-    year, week = period.split("-W")
-    return f"{year}年第{int(week)}周" if said.chinese else f"week {int(week)}, {year}"
+    """A period in words: 2026年11月, 2026年第47周, 2026年第3季度, 2026年."""
+    if "W" in period:
+        year, week = period.split("-W")
+        return f"{year}年第{int(week)}周" if said.chinese else f"week {int(week)}, {year}"
+    if "Q" in period:
+        year, quarter = period.split("-Q")
+        return f"{year}年第{int(quarter)}季度" if said.chinese else f"quarter {int(quarter)}, {year}"
+    if len(period) == 4:
+        return f"{period}年" if said.chinese else period
+    return said.month(period)
 
 
 def poor(definition: Definition, value: float | None, target: float | None) -> bool | None:
