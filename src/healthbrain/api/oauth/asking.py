@@ -22,6 +22,7 @@ from healthbrain.scope import Action, Principal
 
 _ACTIONS: dict[str, Action] = {"c": "write", "r": "read", "u": "write", "d": "delete", "s": "search"}
 _LONGEST = 2000
+_SIGN_IN = frozenset({"openid", "profile", "fhirUser", "email", "online_access", "offline_access"})
 _PROMPTS = ("none", "login", "consent", "select_account")
 
 
@@ -77,12 +78,17 @@ def check_request(asked: Asked, fhir_base: str) -> None:
         raise OAuthRefusal("invalid_request", "state is needed: a value that cannot be guessed")
     if fields.get("code_challenge_method") != "S256" or not CHALLENGE.fullmatch(fields.get("code_challenge", "")):
         raise OAuthRefusal("invalid_request", "PKCE is needed with code_challenge_method=S256")
-    if fields.get("aud", "").rstrip("/") != fhir_base:
+    if fields.get("aud", "").rstrip("/") != fhir_base and not ("aud" not in fields and _only_signs_in(fields)):
         raise OAuthRefusal("invalid_request", "aud is the address of this FHIR server")
     if not set(asked.prompt.split()) <= set(_PROMPTS) or ("none" in asked.prompt and asked.prompt != "none"):
         raise OAuthRefusal("invalid_request", "prompt is none, login or consent")
     if not fields.get("max_age", "0").isdecimal() or any(len(value) > _LONGEST for value in fields.values()):
         raise OAuthRefusal("invalid_request", "a parameter has the wrong form")
+
+
+def _only_signs_in(fields: Mapping[str, str]) -> bool:
+    """Whether it asks who somebody is and for no data: plain OpenID Connect, which knows no `aud`."""
+    return set(split_scopes(fields.get("scope", ""))) <= _SIGN_IN and not fields.get("launch")
 
 
 def within_reach(asked: Asked, principal: Principal) -> tuple[str, ...]:
