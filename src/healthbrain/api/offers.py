@@ -10,6 +10,7 @@ from healthbrain.access import Gate
 from healthbrain.api.answer import Answer
 from healthbrain.api.call import Call
 from healthbrain.api.graphql import GraphQl
+from healthbrain.api.measures import Measures
 from healthbrain.api.metas import Metas
 from healthbrain.api.observations import Observations
 from healthbrain.api.platform import Platform
@@ -19,7 +20,7 @@ _ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 _DEFINITION = "http://hl7.org/fhir/OperationDefinition/"
 
 EVERYWHERE = ("meta", "meta-add", "meta-delete", "graphql")  # of every resource type
-OF_TYPE = {"Observation": ("lastn", "stats")}
+OF_TYPE = {"Observation": ("lastn", "stats"), "Measure": ("evaluate-measure",)}
 OF_SYSTEM = ("meta", "graphql")
 
 Handlers = dict[str, Callable[[], Awaitable[Answer]]]
@@ -33,10 +34,19 @@ class Offers:
         self._metas = Metas(platform, gate, writing)
         self._observations = Observations(platform, gate)
         self._graphql = GraphQl(platform, gate)
+        self._measures = Measures(platform, gate)
 
     def handlers(self, call: Call) -> Handlers | None:
         """What can be done at the address of `call`; None when it names no operation that is offered."""
         metas, observations = self._metas, self._observations
+        match call.segments:
+            case ["Measure", id_] if self._measures.known(id_):
+                return {"GET": lambda: self._measures.read(call, id_)}
+            case ["Measure", id_, "$evaluate-measure" | "$evaluate"] if self._measures.known(id_):
+                return {
+                    "GET": lambda: self._measures.evaluate(call, id_),
+                    "POST": lambda: self._measures.evaluate(call, id_),
+                }
         if not call.segments or not call.segments[-1].startswith("$"):
             return None
         if not self._is_ours(call.segments):

@@ -74,6 +74,17 @@ def built_in() -> tuple[Definition, ...]:
 
 
 @cache
+def text_of(measure: str) -> str:
+    """The YAML of a built-in measure; '' when there is none."""
+    for entry in (resources.files(__package__) / "definitions").iterdir():
+        if entry.name.endswith(".yaml") and entry.name != LIBRARY:
+            text = entry.read_text("utf-8")
+            if text.startswith(f"id: {measure}\n") or f"\nid: {measure}\n" in text:
+                return text
+    return ""
+
+
+@cache
 def library() -> Library:
     """The views, tables and stratifiers that definitions share."""
     text = (resources.files(__package__) / "definitions" / LIBRARY).read_text("utf-8")

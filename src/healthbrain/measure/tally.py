@@ -233,9 +233,8 @@ def statements(group: Group) -> Iterator[str]:
         case when grouping(town) = 0 then 1 when grouping(institution) = 0 then 2 else 0 end as level,
         coalesce(town, institution, '') as key, {stratifier} as stratifier, {stratum} as stratum, {", ".join(sums)}
         from fine group by grouping sets ({", ".join(sets)})"""
-    for number, share in enumerate(group.shares):
-        values = f"n{number}, d{number}, x{number}, w{number}"
-        yield (
-            f"insert into {CELLS} select {share.measure}, _p, level, key, stratifier, stratum, v, {values} from coarse "
-            f"where n{number} <> 0 or d{number} <> 0"
-        )
+    yield f"insert into {CELLS} " + " union all ".join(
+        f"select {share.measure}, _p, level, key, stratifier, stratum, v, n{number}, d{number}, x{number}, w{number} "
+        f"from coarse where n{number} <> 0 or d{number} <> 0"
+        for number, share in enumerate(group.shares)
+    )

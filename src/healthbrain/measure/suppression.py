@@ -1,0 +1,89 @@
+"""Small counts hidden from readers who may not see the people behind them, so that no hidden count can be worked out.
+
+A figure is hidden when its numerator, or (of a proportion) those not in it, or its denominator is above zero and below the
+threshold. Where figures are parts of a whole that is shown as well, hiding one is not enough: it is the whole less the
+others. So further parts, the smallest first, are hidden until for numerator and denominator alike at least two parts are
+hidden, and what they hold together exceeds what it would be if each held the least possible (one) by one at least; then every
+hidden count could have been another. When no parts are left to hide, all are hidden.
+
+The threshold is the definition's `suppress`, else `THRESHOLD`, which follows the usual practice of health statistics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from healthbrain.measure.definition import Definition
+from healthbrain.measure.queries import Figure
+
+THRESHOLD = 5
+_T = TypeVar("_T")
+
+
+def threshold(one: Definition) -> int:
+    """The smallest count that may be shown of a measure."""
+    return THRESHOLD if one.suppress is None else one.suppress
+
+
+def suppress(figures: Sequence[Figure], one: Definition) -> list[Figure]:
+    """Figures that are the parts of a whole (or one whole alone), with what must not be shown taken out."""
+    if not _about_people(one):
+        return list(figures)
+    hidden = hide([_counts(figure, one) for figure in figures], threshold(one))
+    return [_emptied(figure) if number in hidden else figure for number, figure in enumerate(figures)]
+
+
+def suppress_alone(figures: Sequence[Figure], one: Definition) -> list[Figure]:
+    """Figures that are no parts of one whole (a trend): each is judged alone."""
+    if not _about_people(one):
+        return list(figures)
+    return [_emptied(f) if _small(_counts(f, one), threshold(one)) else f for f in figures]
+
+
+def hide(parts: Sequence[tuple[int, ...]], least: int) -> set[int]:
+    """Which parts of a whole must be hidden; a part is its counts, each of which adds up to that of the whole."""
+    hidden = {number for number, counts in enumerate(parts) if _small(counts, least)}
+    if not hidden:
+        return hidden
+    waiting = sorted((number for number in range(len(parts)) if number not in hidden), key=lambda n: (sum(parts[n]), n))
+    waiting = [number for number in waiting if all(parts[number])] + [n for n in waiting if not all(parts[n])]
+    while waiting and not _safe([parts[number] for number in hidden]):
+        hidden.add(waiting.pop(0))
+    return hidden
+
+
+def _safe(hidden: Sequence[tuple[int, ...]]) -> bool:
+    """Whether each hidden count could have been another, to one who knows the whole and all parts that are shown."""
+    if len(hidden) < 2:
+        return False
+    for column in zip(*hidden, strict=True):
+        if any(column) and sum(column) <= sum(1 for count in column if count):
+            return False
+        if any(column) and sum(1 for count in column if count) < 2:
+            return False
+    return True
+
+
+def _small(counts: Sequence[int], least: int) -> bool:
+    return any(0 < count < least for count in counts)
+
+
+def _counts(figure: Figure, one: Definition) -> tuple[int, ...]:
+    above = round(figure.numerator or 0)
+    if figure.denominator is None:
+        return (above,)
+    below = round(figure.denominator)
+    return (above, max(0, below - above), below) if one.kind == "proportion" else (above, below)
+
+
+def _about_people(one: Definition) -> bool:
+    """Events and people are counted; institutions and entered values hide nobody."""
+    return one.population is not None and one.population.subject in {"person", "_id"}
+
+
+def _emptied(figure: Figure) -> Figure:
+    return replace(
+        figure, numerator=None, denominator=None, value=None, low=None, high=None, small=True, suppressed=True
+    )
