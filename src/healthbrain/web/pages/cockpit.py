@@ -26,6 +26,7 @@ from healthbrain.web.pages.cockpit_view import CockpitPage, Kpi, Rank, TownValue
 from healthbrain.web.screen import Crumb, show
 from healthbrain.web.visit import Visit
 
+_CARDS = 40  # measures with an order below are cards; the others are in the list to choose from
 _WEEKLY = "PH-ILI"  # drawn as its own curve, not as a card
 _RANKED = 12
 
@@ -150,7 +151,7 @@ async def _page(visit: Visit) -> tuple[CockpitPage, Area, list[list[object]]]:
         measure_title=name,
         measures=[(h.definition.id, figures.title(said, h.definition)) for h in heads],
         area=area.code,
-        kpis=_cards(said, heads, chosen, area),
+        kpis=_cards(said, [h for h in heads if h.definition.order < _CARDS or h.definition.id == chosen], chosen, area),
         map=map_view(said, name, town_values, "%" if definition and definition.unit == "%" else "", 0),
         towns=_town_ranks(said, by_town, chosen, base, area, target),
         places=_place_ranks(said, tree, places, chosen, base, area, target),
