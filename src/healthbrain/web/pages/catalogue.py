@@ -39,6 +39,7 @@ _NAMES = {
     "timeliness": N_("Timeliness"),
 }
 _PREVIEW = 20  # rows
+_SMALL = 5  # persons in a cell of a cohort below which the number is not shown
 _TREND = timedelta(days=92)
 _LINE = 26  # height of a line of the lineage drawing
 
@@ -349,15 +350,20 @@ def _path(column: library.Column) -> str:
 
 def _cohort_rows(said: Language, mine: Counted | None) -> list[tuple[str, str, str, str]]:
     return [
-        (one.icd10, str(one.year), _town(said, one.town), said.number(one.persons))
+        (one.icd10, str(one.year), _town(said, one.town), _few(said, one.persons))
         for one in (mine.cohorts if mine else ())
     ]
 
 
 def _cohort_file(said: Language, view: View, mine: Counted | None) -> Response:
     head = [said.say(text) for text in (N_("Diagnosis"), N_("Year"), N_("Town"), N_("Persons"))]
-    rows = [[c.icd10, c.year, _town(said, c.town), c.persons] for c in (mine.cohorts if mine else ())]
+    rows = [[c.icd10, c.year, _town(said, c.town), _few(said, c.persons)] for c in (mine.cohorts if mine else ())]
     return csv_response(f"{view.id}.csv", head, rows, [_word(said, view.title)])
+
+
+def _few(said: Language, persons: int) -> str:
+    """A number of persons; a small one would say who they are."""
+    return said.number(persons) if persons >= _SMALL else f"<{_SMALL}"
 
 
 def _town(said: Language, code: str) -> str:
@@ -433,7 +439,7 @@ def _personal(view: View) -> bool:
 
 
 def _share(said: Language, score: Score) -> str:
-    return said.share(score.share)
+    return said.share(None if score.share is None else score.share / 100)
 
 
 def _value(score: Score | None) -> float | None:
