@@ -137,7 +137,8 @@ def test_classes_of_a_standard_population_are_divided_and_joined(standard: str) 
 
 # Garwood's limits as tabulated (E. S. Pearson, H. O. Hartley, Biometrika Tables I, table 40).
 @pytest.mark.parametrize(
-    ("events", "low", "high"), [(0, 0, 3.69), (1, 0.0253, 5.57), (5, 1.62, 11.67), (10, 4.80, 18.39), (50, 37.11, 65.92)]
+    ("events", "low", "high"),
+    [(0, 0, 3.69), (1, 0.0253, 5.57), (5, 1.62, 11.67), (10, 4.80, 18.39), (50, 37.11, 65.92)],
 )
 def test_the_exact_interval_of_a_count(events: int, low: float, high: float) -> None:
     found = poisson(events)
@@ -170,5 +171,3 @@ def test_the_ratio_of_two_rates() -> None:
     assert found[0] == pytest.approx(2)
     assert found[1] * found[2] == pytest.approx(4)
     assert rate_ratio((0, 10), (1, 10)) is None
-
-
