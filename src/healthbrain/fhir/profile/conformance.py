@@ -12,39 +12,15 @@ from typing import Any
 from healthbrain.fhir import reference
 from healthbrain.fhir.definitions import definitions
 from healthbrain.fhir.fhirpath.model import is_a
-from healthbrain.fhir.findings import SINGLE, Enough
+from healthbrain.fhir.findings import SINGLE
 from healthbrain.fhir.profile.derivation import Unusable
 from healthbrain.fhir.profile.exact import at_least, at_most, meets
 from healthbrain.fhir.profile.items import Item
-from healthbrain.fhir.profile.known import Profiles, type_of
+from healthbrain.fhir.profile.known import type_of
 from healthbrain.fhir.profile.parts import MANY, Part, Profile, TypeRule
 from healthbrain.fhir.profile.report import Mismatch, Question, Report
 from healthbrain.fhir.profile.slices import Slices
-from healthbrain.fhir.profile.terminology import Terminology
-
-_MOST_CHECKS = 1_000_000  # a Bundle of ten thousand usual resources; some seconds of work
-
-
-class Work:
-    """What one validation shares: profiles, terminology, whether FHIRPath rules are checked, and the work left."""
-
-    def __init__(self, profiles: Profiles, terminology: Terminology, *, rules: bool) -> None:
-        self.profiles = profiles
-        self.terminology = terminology
-        self.rules = rules
-        self._left = _MOST_CHECKS
-        self.within: set[tuple[int, str]] = set()
-
-    def spend(self) -> None:
-        """Count one check. Raises Enough when there were too many."""
-        self._left -= 1
-        if self._left < 0:
-            raise Enough
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether it ended early."""
-        return self._left < 0
+from healthbrain.fhir.profile.work import Work
 
 
 class Conformance:

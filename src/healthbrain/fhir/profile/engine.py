@@ -15,7 +15,7 @@ from typing import Any, Literal
 from healthbrain.errors import Issue
 from healthbrain.fhir.definitions import definitions
 from healthbrain.fhir.findings import SINGLE, Enough
-from healthbrain.fhir.profile.conformance import Conformance, Work
+from healthbrain.fhir.profile.conformance import Conformance
 from healthbrain.fhir.profile.derivation import Lookup, Unusable
 from healthbrain.fhir.profile.elements import check_elements
 from healthbrain.fhir.profile.invariants import survey
@@ -23,6 +23,7 @@ from healthbrain.fhir.profile.items import Item, Resolve, top_item
 from healthbrain.fhir.profile.known import Profiles, type_of
 from healthbrain.fhir.profile.report import Report
 from healthbrain.fhir.profile.terminology import MemberOf, Terminology
+from healthbrain.fhir.profile.work import Work
 from healthbrain.fhir.validation import validate
 
 Mode = Literal["create", "update", "delete", "profile"]

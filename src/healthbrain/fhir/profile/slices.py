@@ -8,7 +8,7 @@ fixed values and patterns above them, and in the profiles the slice refers to.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from healthbrain.fhir import reference
 from healthbrain.fhir.definitions import definitions
@@ -18,9 +18,8 @@ from healthbrain.fhir.profile.exact import meets
 from healthbrain.fhir.profile.items import Item, resource_item
 from healthbrain.fhir.profile.known import type_of
 from healthbrain.fhir.profile.parts import Discriminator, Exact, Part, Profile, Slicing, TypeRule
-
-if TYPE_CHECKING:
-    from healthbrain.fhir.profile.conformance import Conformance
+from healthbrain.fhir.profile.report import Report
+from healthbrain.fhir.profile.work import Work
 
 DEFAULT = "@default"
 _STEP = re.compile(
@@ -31,10 +30,26 @@ _RESOLVE = "resolve()"
 Step = tuple[str, str]  # what it does (member, extension, ofType, resolve) and its argument
 
 
+class Checker(Protocol):
+    """What slices ask of the check against profiles, which they are a part of."""
+
+    work: Work
+    report: Report
+
+    def fits(self, item: Item, canonical: str) -> bool:
+        """Whether an element conforms to a profile."""
+
+    def knows(self, canonical: str) -> bool:
+        """Whether a profile can be checked against."""
+
+    def group(self, owner: Item, items: list[Item], part: Part, profile: Profile) -> None:
+        """Check all elements of one slice in their owner."""
+
+
 class Slices:
     """Slicing as one conformance check sees it."""
 
-    def __init__(self, checker: Conformance) -> None:
+    def __init__(self, checker: Checker) -> None:
         self._checker = checker
 
     def check(self, owner: Item, items: list[Item], part: Part, profile: Profile) -> None:
