@@ -16,6 +16,7 @@ from healthbrain.database import Connection
 from healthbrain.errors import Forbidden
 from healthbrain.exchange import DaySummary, Filter
 from healthbrain.web.language import CHINA, N_
+from healthbrain.web.pages import plan_alerts
 from healthbrain.web.pages.cockpit_view import Alert
 from healthbrain.web.visit import Visit
 
@@ -37,18 +38,19 @@ class Peak:
 
 
 async def noticed(visit: Visit, connection: Connection, tree: Tree, whole: bool) -> list[Alert]:
-    """The alerts of this visitor's area, gravest first; none for who may not see arrivals."""
+    """The alerts of this visitor's area: plans and supervision, then arrivals (for who may see them), gravest first."""
+    behind = await plan_alerts.noticed(visit, connection, tree, whole)
     try:
         scope = await visit.decide(connection, "search", "arrival")
     except Forbidden:
-        return []
+        return behind
     wanted = Filter(organisations=scope.organisations, since=visit.at - _WEEK)
     days = await exchange.summary(connection, wanted)
     linked = visit.principal is not None and visit.principal.role != "leader"
     covered = await exchange.coverage(
         connection, since=visit.at - _WEEK, until=visit.at, organisations=scope.organisations
     )
-    found = [*_silent(visit, days, linked), *_peaks(visit, days, linked), *_unconnected(visit, covered)]
+    found = [*behind, *_silent(visit, days, linked), *_peaks(visit, days, linked), *_unconnected(visit, covered)]
     unverified = [one for one in await exchange.sources(connection) if not one.verified] if whole else []
     if unverified:
         text = visit.language.say(N_("Unverified senders: %(number)s")) % {"number": len(unverified)}

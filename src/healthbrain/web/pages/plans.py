@@ -108,12 +108,6 @@ async def whole(visit: Visit, connection: Connection, tree: Tree) -> None:
         raise Forbidden("plans are about the whole district; your role sees the figures of its own institution")
 
 
-def own(tree: Tree, one: Plan) -> bool:
-    """Whether it is the plan of this platform's own area."""
-    division = tree.division(tree.root.key) if tree.root else ""
-    return bool(division) and division.startswith(one.division)
-
-
 async def all_plans(visit: Visit) -> Response:
     """The plans, that of the own area first."""
     said = visit.language
@@ -130,7 +124,7 @@ async def all_plans(visit: Visit) -> Response:
             years=_years(one.plan),
             indicators=len(one.standings),
             counts=[(light, number) for light, number in one.counts.items() if number],
-            own=own(tree, one.plan),
+            own=plans_view.own(tree, one.plan),
         )
         for one in known
     ]

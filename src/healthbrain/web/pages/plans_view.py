@@ -102,6 +102,12 @@ def line(said: Language, plan: Plan, one: Standing, tree: Tree, *, tasks: int = 
     )
 
 
+def own(tree: Tree, one: Plan) -> bool:
+    """Whether it is the plan of this platform's own area."""
+    division = tree.division(tree.root.key) if tree.root else ""
+    return bool(division) and division.startswith(one.division)
+
+
 def number(value: float | None) -> str:
     """A value with at most two decimals, as plans print them; a dash for a missing one.
 
