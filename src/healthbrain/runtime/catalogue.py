@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,10 +18,13 @@ from typing import Any
 
 from healthbrain import measure
 from healthbrain.database import Connection
-from healthbrain.lake import Lake, assessing
+from healthbrain.errors import HealthBrainError
+from healthbrain.lake import Lake, assessing, engine
 from healthbrain.lake.assessing import Assessment, Cohort
 from healthbrain.lake.library import Dimension, View, views
 from healthbrain.runtime.platform import Platform
+
+log = logging.getLogger("healthbrain.catalogue")
 
 _SOONEST, _LATEST_BY = timedelta(minutes=1), timedelta(hours=1)
 _ROWS_A_SECOND = 5_000  # of the lake: the larger it is, the more rarely it is counted
@@ -101,10 +105,16 @@ def _pause(rows: int) -> timedelta:
 
 def _assess(lake: Lake, at: datetime) -> list[tuple[View, Assessment]]:
     connection = lake.connect(types={view.resource for view in views()} | {"Patient"})
+    found = []
     try:
-        return [(view, assessing.assess(connection, view, at)) for view in views()]
+        for view in views():
+            try:
+                found.append((view, assessing.assess(connection, view, at)))
+            except (HealthBrainError, engine.Error):  # the others are counted; this one keeps its last figures
+                log.exception("view %s cannot be counted", view.id)
     finally:
         connection.close()
+    return found
 
 
 async def _keep(connection: Connection, view: View, one: Assessment, as_of: datetime, at: datetime) -> None:
