@@ -16,7 +16,7 @@ from healthbrain import measure
 from healthbrain.access import Organisation, Tree
 from healthbrain.database import Connection
 from healthbrain.errors import Forbidden, NotFound
-from healthbrain.measure import Figure, Headline, Level
+from healthbrain.measure import Figure, Headline, Level, suppression
 from healthbrain.web.charts import Chart
 from healthbrain.web.export import csv_response
 from healthbrain.web.geography import towns
@@ -117,6 +117,14 @@ async def sees_whole(visit: Visit, connection: Connection, tree: Tree) -> bool:
     return tree.nearest(visit.who.organisation, "institution") is None
 
 
+async def sees_people(visit: Visit, connection: Connection) -> bool:
+    """Whether the visitor may see the people behind figures; small counts are hidden from who may not."""
+    try:
+        return (await visit.decide(connection, "read", "Patient")).identified
+    except Forbidden:
+        return False
+
+
 async def _page(visit: Visit) -> tuple[CockpitPage, Area, list[list[object]]]:
     said = visit.language
     async with visit.platform.pool.connection() as connection:
@@ -132,6 +140,12 @@ async def _page(visit: Visit) -> tuple[CockpitPage, Area, list[list[object]]]:
         by_place = await measure.by_institution(connection, chosen, period or None) if chosen else []
         district = await measure.trend(connection, chosen) if chosen and whole and area.level != "district" else []
         weekly = await measure.trend(connection, _WEEKLY, level=area.level, key=area.key)
+        if chosen and not await sees_people(visit, connection):
+            known_measure = measure.definition(chosen)
+            by_town = suppression.suppress(by_town, known_measure)
+            by_place = suppression.suppress(by_place, known_measure)
+            series = suppression.suppress_alone(series, known_measure)
+            district = suppression.suppress_alone(district, known_measure)
         noticed = await alerts.noticed(visit, connection, tree, whole)
     places = [f for f in by_place if _belongs(tree, f, area, whole)]
     definition = measure.definition(chosen) if chosen else None
