@@ -112,6 +112,7 @@ PERMISSIONS: tuple[Permission, ...] = (
     Permission("system", _CHANGE, "open", ("TREAT",), "subtree"),
     Permission("system", (*_SEE, "write"), "indicator", ("TREAT",), "subtree"),
     Permission("system", _SEE, "arrival", ("TREAT",), "subtree"),
+    Permission("system", _SEE, "supervision", ("TREAT",), "subtree"),
 )
 
 
