@@ -160,6 +160,7 @@ def test_a_full_disk_leaves_the_state_as_it_was_and_the_next_run_goes_on(dsn: st
         verdict = await lake.verify(pool, folder, AT)
         assert (verdict.compared, verdict.findings) == (True, ())
         named = Lake(folder).state().files() | {one.file for one in Lake(folder).state().retired}
+        named |= {f"shapes/{path.name}" for path in folder.glob("shapes/*")}  # these have no rows
         assert {str(path.relative_to(folder)) for path in folder.glob("*/**/*.parquet")} <= named
 
     run(dsn, story)
@@ -178,7 +179,7 @@ def test_any_engine_reads_the_same_rows_from_files_and_plain_sql(dsn: str, tmp_p
         assert files.dead
         assert files.erased
         plain = duckdb.connect()  # knows nothing of the lake
-        plain.execute(f"create view parts as select * from read_parquet({list(files.parts)})")
+        plain.execute(f"create view parts as select * from read_parquet({list(files.parts)}, union_by_name = true)")
         plain.execute(f"create view dead as select * from read_parquet({list(files.dead)})")
         query = files.select("parts", "dead")
         mine = plain.execute(f"select _id, _version from ({query}) order by 1").fetchall()

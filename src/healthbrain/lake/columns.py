@@ -7,13 +7,14 @@ that nests in itself (Questionnaire.item.item), the complex alternatives of an e
 whole resources inside others. Ids of inner elements and
 extensions of primitives have no column. Nothing is lost by that, because every row also keeps the resource as it was
 written, byte for byte, in `_body`: decimals there have their digits (72.50), while the decimal columns are doubles.
-Measured choice: docs/decisions/0005-lake-shape.md.
+A part on the disk has only the columns and members that occur in its rows; `parts.shape_file` has them all.
+Measured choices: docs/decisions/0005-lake-shape.md, 0082-sql-on-fhir.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal
 
@@ -61,6 +62,25 @@ class Field:
 def fields_of(type_: str) -> tuple[Field, ...]:
     """The columns of a resource type."""
     return tuple(_fields(type_, (type_,)))
+
+
+def occurring(fields: Sequence[Field], names: Collection[str]) -> tuple[Field, ...]:
+    """The fields without those whose names occur nowhere in a set of resources. At least one is left, so that the
+    presence of an element is kept too.
+    """
+    found: list[Field] = []
+    for field in fields:
+        if field.name not in names:
+            continue
+        if field.kind == "struct":
+            field = replace(field, fields=occurring(field.fields, names))
+        found.append(field)
+    return tuple(found) or _thinnest(fields)
+
+
+def _thinnest(fields: Sequence[Field]) -> tuple[Field, ...]:
+    first = next((field for field in fields if field.kind != "struct"), fields[0])
+    return (replace(first, fields=_thinnest(first.fields)) if first.kind == "struct" else first,)
 
 
 def structure(fields: Sequence[Field]) -> dict[str, Any]:

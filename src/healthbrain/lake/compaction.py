@@ -18,10 +18,11 @@ from pathlib import Path
 import duckdb
 
 from healthbrain.lake import engine, manifest
+from healthbrain.lake.columns import fields_of
 from healthbrain.lake.engine import file_list, literal
 from healthbrain.lake.manifest import USUAL, Erased, Manifest, Part, Retention
 from healthbrain.lake.parts import copy_to, part_of, row_group
-from healthbrain.lake.reader import all_rows, dead_rows, erased, upto
+from healthbrain.lake.reader import all_rows, dead_rows, erased, occurring_rows, upto
 from healthbrain.store import Position
 
 _TOGETHER = 8  # parts of one level that are merged into one of the next
@@ -102,10 +103,10 @@ def _merge(
     level: int,
     before: datetime,
 ) -> Manifest:
-    rows = all_rows(folder, type_, chosen)
+    rows = occurring_rows(folder, chosen)
     query = f"select p.* from ({rows}) p where not {_useless(folder, state, type_, before)}"
     file = f"parts/{type_}/{uuid.uuid4().hex}.parquet"
-    copy_to(connection, query, folder / file, row_group(type_))
+    copy_to(connection, query, folder / file, row_group(fields_of(type_)))
     merged = part_of(connection, folder, file, level)
     kept = tuple(part for part in state.parts[type_] if part not in chosen)
     return replace(state, parts={**state.parts, type_: (*kept, *([merged] if merged.rows else []))})

@@ -134,7 +134,12 @@ def sweep(folder: Path, state: Manifest, at: datetime, grace: timedelta = USUAL.
     """Delete what is retired long enough, and what a crashed writer left behind. Returns the shorter manifest."""
     keep = tuple(one for one in state.retired if one.at > at - grace)
     known = state.files() | {one.file for one in keep}
-    for path in [*folder.glob("parts/*/*"), *folder.glob("tables/*"), *folder.glob("spool/*")]:
+    for path in [
+        *folder.glob("parts/*/*"),
+        *folder.glob("tables/*"),
+        *folder.glob("spool/*"),
+        *folder.glob("shapes/*.new"),
+    ]:
         if str(path.relative_to(folder)) not in known:
             path.unlink(missing_ok=True)
     return replace(state, retired=keep)

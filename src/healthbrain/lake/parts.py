@@ -7,10 +7,13 @@ control characters, so nothing is quoted or escaped and the body reaches the `_b
 # ruff: noqa: S608  # statements are made here; values are quoted by lake.engine
 from __future__ import annotations
 
+import hashlib
+import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -19,7 +22,7 @@ import duckdb
 import orjson
 
 from healthbrain.errors import Fault
-from healthbrain.lake.columns import fields_of, leaves, structure
+from healthbrain.lake.columns import Field, fields_of, leaves, occurring, structure
 from healthbrain.lake.engine import literal
 from healthbrain.lake.manifest import Part, sync_file
 
@@ -50,6 +53,7 @@ TABLES: dict[str, dict[str, str]] = {
     },
 }
 _SEPARATOR = b"\x1f"
+_NAME = re.compile(rb'"(\w+)"\s*:')
 _LINE = 2 * 1024 * 1024  # lines are mostly far shorter; longer ones make the reader's buffer grow
 # A row group is kept uncompressed in memory while it is written, some 16 bytes a column and row, per thread.
 _CELLS = 4_000_000
@@ -79,6 +83,7 @@ class Spool:
         self.folder = folder
         self.rows: dict[str, int] = {}
         self.longest: dict[str, int] = {}
+        self.names: dict[str, set[bytes]] = {}  # the names of all JSON members that occur
         self._files: dict[str, BinaryIO] = {}
 
     def __enter__(self) -> Self:
@@ -102,15 +107,31 @@ class Spool:
         if row.type not in self._files:
             self._files[row.type] = self.path(row.type).open("wb")
             self.rows[row.type] = self.longest[row.type] = 0
+            self.names[row.type] = set()
         self._files[row.type].write(line)
         self.rows[row.type] += 1
         self.longest[row.type] = max(self.longest[row.type], len(line))
+        self.names[row.type].update(_names(row.body))
 
     def close(self) -> None:
         """Everything added is in the files."""
         for file in self._files.values():
             file.close()
         self._files.clear()
+
+
+def _names(body: bytes) -> Iterable[bytes]:
+    """The names of the members in a resource, and perhaps some more that only look like names."""
+    if b"\\u" in body:  # a name may be written with escapes
+        return _walk(orjson.loads(body))
+    return _NAME.findall(body)
+
+
+def _walk(value: object) -> Iterator[bytes]:
+    if isinstance(value, dict):
+        yield from (name.encode() for name in value)
+    for one in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _walk(one)
 
 
 def _line(row: Row) -> bytes:
@@ -133,7 +154,9 @@ def _line(row: Row) -> bytes:
 def write_part(connection: duckdb.DuckDBPyConnection, folder: Path, type_: str, spool: Spool) -> Part:
     """A part of the spooled rows of `type_`, on the disk for good."""
     file = f"parts/{type_}/{uuid.uuid4().hex}.parquet"
-    copy_to(connection, _typed(type_, spool.path(type_), spool.longest[type_]), folder / file, row_group(type_))
+    fields = occurring(fields_of(type_), {name.decode() for name in spool.names[type_]})
+    make_shape(connection, folder, type_)
+    copy_to(connection, _typed(fields, spool.path(type_), spool.longest[type_]), folder / file, row_group(fields))
     return Part(file, spool.rows[type_], (folder / file).stat().st_size)
 
 
@@ -173,20 +196,48 @@ def part_of(connection: duckdb.DuckDBPyConnection, folder: Path, file: str, leve
     return Part(file, int(counted[0]), (folder / file).stat().st_size, level)
 
 
-def _typed(type_: str, path: Path, longest: int) -> str:
+def shape_file(folder: Path, type_: str) -> Path:
+    """A Parquet file without rows that has every column of a type. Read first, by name, it completes the parts, which have
+    only the columns that occur in them."""
+    return folder / "shapes" / f"{type_}-{_digest(type_)}.parquet"
+
+
+def make_shape(connection: duckdb.DuckDBPyConnection, folder: Path, type_: str) -> None:
+    """Write the shape file of a type when it is not there yet."""
+    path = shape_file(folder, type_)
+    if not path.exists():
+        fresh = path.with_suffix(f".{uuid.uuid4().hex}.new")
+        copy_to(connection, no_rows(type_), fresh)
+        fresh.replace(path)
+
+
+def no_rows(type_: str) -> str:
+    """A query without rows that has every column of a type."""
+    own = ", ".join(f"cast(null as {kind}) as {column}" for column, kind in {**OWN, BODY: "VARCHAR"}.items())
+    shape = literal(orjson.dumps(structure(fields_of(type_))).decode())
+    return f"select {own}, unnest(from_json('{{}}', {shape})) where false"
+
+
+@cache
+def _digest(type_: str) -> str:
+    shape = orjson.dumps([OWN, structure(fields_of(type_))])
+    return hashlib.sha256(shape).hexdigest()[:12]
+
+
+def _typed(fields: Sequence[Field], path: Path, longest: int) -> str:
     own = ", ".join(f"'{name}': '{kind}'" for name, kind in {**OWN, BODY: "VARCHAR"}.items())
     line = max(_LINE, longest + 1)
     source = (
         f"read_csv({literal(str(path))}, delim='\x1f', quote='', escape='', header=false, auto_detect=false, "
         f"nullstr='', new_line='\\n', max_line_size={line}, buffer_size={2 * line}, columns={{{own}}})"
     )
-    shape = literal(orjson.dumps(structure(fields_of(type_))).decode())
+    shape = literal(orjson.dumps(structure(fields)).decode())
     return f"select {', '.join(OWN)}, {BODY}, unnest(typed) from (select *, from_json({BODY}, {shape}) as typed from {source})"
 
 
-def row_group(type_: str) -> int:
-    """How many rows of a type stand together in a Parquet file: fewer where there are many columns."""
-    rows = _CELLS // leaves(fields_of(type_)) // _ROWS[0] * _ROWS[0]
+def row_group(fields: Sequence[Field]) -> int:
+    """How many rows stand together in a Parquet file: fewer where there are many columns."""
+    rows = _CELLS // leaves(fields) // _ROWS[0] * _ROWS[0]
     return max(_ROWS[0], min(_ROWS[1], rows))
 
 

@@ -15,15 +15,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
-import orjson
 
 from healthbrain.errors import Incorrect
 from healthbrain.fhir.definitions import definitions
 from healthbrain.lake import engine, manifest
-from healthbrain.lake.columns import fields_of, structure
 from healthbrain.lake.engine import file_list, literal, name
 from healthbrain.lake.manifest import Manifest, Part
-from healthbrain.lake.parts import BODY, OWN, TABLES
+from healthbrain.lake.parts import TABLES, no_rows, shape_file
 from healthbrain.lake.sql import MACROS
 
 HISTORY = "_all"  # suffix of the view with every version
@@ -33,7 +31,8 @@ HISTORY = "_all"  # suffix of the view with every version
 class Files:
     """The files of one resource type in one state of the lake, for any engine that reads Parquet.
 
-    The rows of `parts` are versions; those of `dead` are (_id, _version): a version of that _id below it is superseded.
+    The first of `parts` has every column and no rows, the others have the columns that occur in them: read them by name
+    (Spark: mergeSchema, or the schema of the first). The rows of `parts` are versions; those of `dead` are (_id, _version): a version of that _id below it is superseded.
     """
 
     type: str
@@ -83,10 +82,9 @@ class Lake:
         return {type_: self._files(state, type_) for type_ in sorted(state.parts)}
 
     def _files(self, state: Manifest, type_: str) -> Files:
-        paths = [
-            tuple(str(self.folder / part.file) for part in group.get(type_, ())) for group in (state.parts, state.dead)
-        ]
-        return Files(type_, paths[0], paths[1], erased(state, type_))
+        parts = tuple(str(path) for path in _paths(self.folder, type_, state.parts.get(type_, ())))
+        dead = tuple(str(self.folder / part.file) for part in state.dead.get(type_, ()))
+        return Files(type_, parts, dead, erased(state, type_))
 
     def connect(
         self, *, types: Iterable[str] = (), state: Manifest | None = None, memory: str = engine.MEMORY, threads: int = 2
@@ -127,11 +125,20 @@ class Lake:
 
 def all_rows(folder: Path, type_: str, parts: Sequence[Part]) -> str:
     """A query for every row in `parts`, with the right columns even when there are none."""
-    if parts:
-        return f"select * from read_parquet({file_list([folder / part.file for part in parts])})"
-    own = ", ".join(f"cast(null as {kind}) as {column}" for column, kind in {**OWN, BODY: "VARCHAR"}.items())
-    shape = literal(orjson.dumps(structure(fields_of(type_))).decode())
-    return f"select {own}, unnest(from_json('{{}}', {shape})) where false"
+    if not parts:
+        return no_rows(type_)
+    return f"select * from read_parquet({file_list(_paths(folder, type_, parts))}, union_by_name = true)"
+
+
+def occurring_rows(folder: Path, parts: Sequence[Part]) -> str:
+    """A query for every row in `parts`, with the columns that occur there."""
+    return f"select * from read_parquet({file_list([folder / part.file for part in parts])}, union_by_name = true)"
+
+
+def _paths(folder: Path, type_: str, parts: Sequence[Part]) -> list[Path]:
+    """The files of parts, after the one that has every column."""
+    shape = shape_file(folder, type_)
+    return [*([shape] if shape.exists() else []), *(folder / part.file for part in parts)]
 
 
 def current_rows(folder: Path, source: str, state: Manifest, type_: str) -> str:
