@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from starlette.requests import Request
 
-from healthbrain.measure import Figure, Headline, definition
+from healthbrain.measure import Figure, Headline, built_in, definition
 from healthbrain.measure.compute import Coverage
 from healthbrain.scope import Principal
 from healthbrain.settings import Settings
@@ -133,3 +133,21 @@ def visit(tag: Tag) -> Visit:
     )
     platform = cast(Any, SimpleNamespace(settings=Settings()))
     return Visit(request, platform, language(tag), "light", NOW, Principal("a", "A", "leader", 1, "HOPERAT"), "s")
+
+
+@pytest.mark.parametrize(
+    ("period", "chinese"),
+    [("2026-11", "2026年11月"), ("2026-W47", "2026年第47周"), ("2026-Q3", "2026年第3季度"), ("2026", "2026年")],
+)
+def test_every_kind_of_period_is_said_in_words(period: str, chinese: str) -> None:
+    assert figures.period_text(zh, period) == chinese
+
+
+@pytest.mark.parametrize("measure", [one.id for one in built_in()])
+def test_every_measure_has_a_unit_decimals_and_a_chart_even_without_a_figure(measure: str) -> None:
+    definition = next(one for one in built_in() if one.id == measure)
+    for said in (zh, language("en")):
+        assert figures.unit(said, definition)
+        chart = figures.trend_chart(said, "trend", "t", definition, [("区", [])], csv="")
+        assert chart is not None
+    assert figures.digits(definition) in (0, 1, 2)

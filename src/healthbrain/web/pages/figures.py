@@ -17,7 +17,7 @@ _UNITS = {
     "checks": N_("times"), "times": N_("times"), "systems": N_("systems"), "datasets": N_("datasets"),
     "elements": N_("elements"), "hospitals": N_("hospitals"), "kinds": N_("kinds"),
 }  # fmt: skip
-_CHART_PERIODS = {"month": 18, "week": 52}
+_CHART_PERIODS = {"month": 18, "week": 52, "quarter": 12, "year": 10, "rolling": 18}
 
 
 def title(said: Language, definition: Definition) -> str:
