@@ -135,7 +135,7 @@ async def enter(
             "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) returning id",
             [
                 given.measure, given.period, given.level, given.key, given.numerator, given.denominator, value,
-                given.document.strip(), given.dated, given.reason.strip() if known else "", known.id if known else None,
+                _clean(given.document), given.dated, _clean(given.reason) if known else "", known.id if known else None,
                 synthetic, by, at,
             ],
         )  # fmt: skip
@@ -196,6 +196,11 @@ def _value(given: Given, definition: Definition, entry: Entry) -> float:
     if not math.isfinite(value):
         raise Incorrect("the value is no number")
     return value
+
+
+def _clean(text: str) -> str:
+    """A text as the database can hold it."""
+    return text.replace("\0", "").strip()
 
 
 def _rule(entry: Entry) -> str:

@@ -35,7 +35,7 @@ async def put_duty(
     """Say who answers for it from now on. Raises NotFound for an indicator the plan does not have."""
     if plan_of(plan).indicator(indicator) is None:
         raise NotFound("the plan has no such indicator")
-    name = person.strip()
+    name = person.replace("\0", "").strip()
     if len(name) > 60:
         raise Incorrect("the person in charge is longer than 60 characters; give a name or a post")
     await connection.execute(

@@ -128,13 +128,13 @@ async def issue(
                 "insert into supervision_task (batch, plan, indicator, organisation, person, text, facts, due, issued_by, "
                 "issued_at, sent_at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) returning id",
                 [
-                    batch, one.plan, one.indicator, one.organisation, one.person, one.text.strip(),
+                    batch, one.plan, one.indicator, one.organisation, one.person, _text(one.text, needed=True),
                     orjson.dumps(dict(one.facts)).decode(), one.due, by, at, at + UNDO,
                 ],
             )  # fmt: skip
             row = await cursor.fetchone()
             made.append(int(row[0]) if row else 0)
-            await _event(connection, made[-1], at, by, role, "issue", "queued", one.text.strip(), one.due)
+            await _event(connection, made[-1], at, by, role, "issue", "queued", _text(one.text, needed=True), one.due)
     return made
 
 
@@ -323,7 +323,7 @@ async def _event(
 def _file(attachment: Attachment | None) -> tuple[str, str, str, bytes | None]:
     if attachment is None or not attachment.content:
         return "", "", "", None
-    name = attachment.name.replace("\\", "/").rpartition("/")[2][-120:]
+    name = attachment.name.replace("\0", "").replace("\\", "/").rpartition("/")[2][-120:]
     media = MEDIA.get(name.rpartition(".")[2].lower())
     if media is None:
         raise Incorrect(f"files of this kind are not taken; send one of {', '.join(MEDIA)}")
