@@ -78,7 +78,9 @@ def test_a_number_is_shown_with_all_that_says_what_it_means_and_walked_down_to_p
                 "310118103",
             ]
 
-            page = await measure.members(connection, lake, "IND-Q-08", level="town", key="310118001", in_numerator=False)
+            page = await measure.members(
+                connection, lake, "IND-Q-08", level="town", key="310118001", in_numerator=False
+            )
             assert [one.subject for one in page.members] == ["P000000000002", "P000000000004"]
             assert page.members[0].reasons[0] == {
                 "zh": "面对面随访 0 次，应 4 次",
@@ -193,7 +195,8 @@ def test_every_definition_states_its_source_formula_and_reading_in_both_language
     for one in measure.built_in():
         assert one.source.document, one.id
         assert one.source.clause, one.id
-        for words in (one.title, one.formula, one.reading, *(reason.text for reason in one.population.reasons)):
+        reasons = [reason.text for population in one.populations for reason in population.reasons]
+        for words in (one.title, one.formula, one.reading, *reasons):
             assert set(words) == {"zh", "en"}, one.id
             assert all(words.values()), one.id
 

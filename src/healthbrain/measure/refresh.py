@@ -1,7 +1,8 @@
 """The measures brought up to the lake: what changed is counted again, or everything (at night, after a new definition).
 
-Counting runs in a thread beside the event loop; its results are published in one transaction. Everything is counted again
-when the day has changed, definitions changed, or the lake was made anew; otherwise only for the people that changes touch.
+Counting runs in a thread beside the event loop; its results are published in one transaction. Everyone is counted again
+when the day or a definition has changed; otherwise only the people that changes touch. The base is made anew from the lake
+when that was made anew, the views changed, something was erased, or `everything` is asked for.
 """
 
 # ruff: noqa: S608  # statements are made here; values are quoted by lake.engine
@@ -151,7 +152,12 @@ def _counted(work: _Work, old: Base, deliveries: Sequence[DeliveryDay], everythi
     same = old.shape == shape and old.counted == work.digest and old.today == work.today.isoformat()
     if not everything and same and increment.possible(old, state, work.library, views):
         return _increment(work, old, deliveries, shape)
-    built = store.build(work.folder, work.lake, state, work.library, views, work.constants)
+    if not everything and old.shape == shape and increment.possible(old, state, work.library, views):
+        connection, step = increment.advance(work.folder, work.lake, old, state, work.library, work.constants)
+        connection.close()
+        built = step.base
+    else:
+        built = store.build(work.folder, work.lake, state, work.library, views, work.constants)
     built = store.with_deliveries(work.folder, replace(built, shape=shape), deliveries)
     connection = store.connect(work.folder, built)
     try:
