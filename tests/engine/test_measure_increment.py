@@ -284,6 +284,12 @@ def test_counting_what_changed_gives_what_counting_everything_gives(dsn: str, tm
                 assert again.everything
                 assert some == await figures(pool)
                 assert some
+            growing.go_on(chance)
+            night = AT + timedelta(days=1)
+            assert (await measure.refresh(pool, growing.lake, night, definitions=chosen)).everything
+            some = await figures(pool)
+            await measure.refresh(pool, growing.lake, night, definitions=chosen, everything=True)
+            assert some == await figures(pool)
         finally:
             await pool.close()
 

@@ -159,7 +159,7 @@ def trend_chart(
         digits=digits(definition),
         target=target,
         target_label=said.say(N_("Target")),
-        breaks=_breaks(first, periods),
+        breaks=_breaks(said, definition, first, periods),
         open_from=periods[-2] if unfinished else "",
         open_label=said.say(N_("to date")),
         csv=csv,
@@ -168,9 +168,15 @@ def trend_chart(
     )
 
 
-def _breaks(figures: Sequence[Figure], periods: Sequence[str]) -> list[tuple[str, str]]:
+def _breaks(
+    said: Language, definition: Definition, figures: Sequence[Figure], periods: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Where a new version of the definition begins, with what it changed when that is known."""
     found = []
     for before, now in itertools.pairwise(figures):
         if before.version != now.version and now.period in periods:
-            found.append((now.period, f"v{before.version} → v{now.version}"))
+            note = f"v{before.version} → v{now.version}"
+            if definition.change and now.version == definition.version:
+                note += f" {words(said, definition.change)}"
+            found.append((now.period, note))
     return found

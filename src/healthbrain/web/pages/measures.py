@@ -57,6 +57,7 @@ class MeasurePage:
     window: str
     targets: Sequence[tuple[int, str]]
     versions: Sequence[tuple[str, str, str]]
+    components: Sequence[tuple[str, str]]
     trend: Chart
     periods: Sequence[str]
     rows: Sequence[tuple[str, Sequence[str]]]
@@ -127,6 +128,7 @@ async def one_measure(visit: Visit) -> Response:
             (year, figures.value_text(said, definition, value)) for year, value in sorted(definition.targets.items())
         ],
         versions=_versions(said, series),
+        components=[(one.id, figures.title(said, one)) for one in measure.components(definition.id)],
         trend=chart,
         periods=periods,
         rows=[(towns()[code].said(said), _values(said, definition, own, periods)) for code, own in by_town.items()],
