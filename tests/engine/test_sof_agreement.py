@@ -373,7 +373,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 SEEN: Counter[str] = Counter()
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(case=views())
 def test_sql_and_rows_agree_on_generated_views(world: World, case: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:
     raw, bodies = case

@@ -259,10 +259,14 @@ def _calculated(resolver: Resolver, operator: str, left: Value, right: Value, no
             raise resolver.unsupported(f"{operator} of quantities", node)
         raise resolver.wrong(f"{operator} does not go with a {left.kind} and a {right.kind}", node)
     if kinds == {"integer"} and operator != "/":
+        # constants alone would be of 32 bits, where the database fails instead of leaving the range
+        first, second = (
+            op("to_integer", side.sql) if isinstance(side.sql, Const) else side.sql for side in (left, right)
+        )
         if operator in _ARITHMETIC:
-            return integer(_in_range(resolver, op(_ARITHMETIC[operator], left.sql, right.sql)))
+            return integer(_in_range(resolver, op(_ARITHMETIC[operator], first, second)))
         name = "whole_divide" if operator == "div" else "remainder"
-        return integer(op(name, left.sql, op("null_if", right.sql, Const(0))))
+        return integer(op(name, first, op("null_if", second, Const(0))))
     one, other = resolver.fresh(), resolver.fresh()
     result = _OF_DECIMALS[operator](one, other)
     return decimal(Let(one.name, _as_decimal(left), Let(other.name, _as_decimal(right), result)))

@@ -35,6 +35,10 @@ def execute(
         if target.form != "ndjson" or target.mixed:
             raise _malformed(message) from None
         return execute(connection, view, replace(target, mixed=True), statement)
+    except (duckdb.ConversionException, duckdb.OutOfRangeException):  # their text may hold values of the data
+        raise Incorrect(
+            "a value does not fit the type that the view gives it; check the types and tags of its columns"
+        ) from None
     return query
 
 
