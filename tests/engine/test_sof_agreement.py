@@ -220,8 +220,8 @@ def extended(draw: st.DrawFn, base: Path_, scope: tuple[str, ...], depth: int) -
             inner = draw(conditions((kind,), depth - 1))
             return f"{_bracketed(path)}.where({inner})", kind, True
         case "member":
-            name, inner_kind, repeats = draw(st.sampled_from(WITHIN[kind]))
-            return f"{_bracketed(path)}.{name}", inner_kind, several or repeats
+            member, inner_kind, repeats = draw(st.sampled_from(WITHIN[kind]))
+            return f"{_bracketed(path)}.{member}", inner_kind, several or repeats
         case "where":
             return f"{_bracketed(path)}.where({draw(conditions((kind,), depth - 1))})", kind, several
         case "exists_where":
