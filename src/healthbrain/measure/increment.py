@@ -10,6 +10,7 @@ numbers; the nightly count of everything must give the same, and tests hold the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from healthbrain.measure import base as store
 from healthbrain.measure.base import Base, Rows, lake_files, parquet, rows_of, write
 from healthbrain.measure.compile import BASE, base_query, person_key
 from healthbrain.measure.definition import Library
-from healthbrain.measure.running import count, make_cells
+from healthbrain.measure.running import Calendars, count, make_calendars, make_cells
 from healthbrain.measure.tally import CELLS, KEYS, Counting
 from healthbrain.store import Position
 
@@ -89,18 +90,37 @@ def advance(
     return connection, Step(base, changed, persons[0] if persons else 0)
 
 
-def recount(connection: duckdb.DuckDBPyConnection, folder: Path, base: Base, counted: Counting) -> None:
-    """The table of cells gets what the touched people contribute now, less what they contributed before."""
-    personal = [group for group in counted.groups if group.personal]
-    for table, file in (("organisation", base.organisation), ("delivery_day", base.deliveries)):
-        connection.execute(f"create or replace temp view {table} as from {parquet(folder, file)}")
-    make_cells(connection)
-    for side, sign in (("old", -1), ("new", 1)):
+def recount(
+    connection: duckdb.DuckDBPyConnection, folder: Path, base: Base, counted: Counting, calendars: Calendars
+) -> None:
+    """The table of cells gets what the touched people contribute now, less what they contributed before.
+
+    Both are counted at once: most of the work on few people is planning, which one core does for each statement.
+    """
+
+    def given(own: duckdb.DuckDBPyConnection) -> None:
+        for table, file in (("organisation", base.organisation), ("delivery_day", base.deliveries)):
+            own.execute(f"create or replace temp view {table} as from {parquet(folder, file)}")
+
+    def side(name_: str, sign: str) -> None:
+        own = connection.cursor()
+        own.execute("set TimeZone = 'UTC'")
+        given(own)
         for view in base.views:
-            connection.execute(f"create or replace temp view {BASE}{view} as from {side}_{view}")
-        count(connection, counted, personal)
-        if sign < 0:
-            connection.execute(f"update {CELLS} set n = -n, d = -d, x = -x, w = -w")
+            own.execute(f"create or replace temp view {BASE}{view} as from {name_}_{view}")
+        make_calendars(own, calendars)
+        make_cells(own)
+        count(own, counted, [group for group in counted.groups if group.personal])
+        numbers = ", ".join(f"{sign}{letter} as {letter}" for letter in "ndxw")
+        own.execute(f"create table cells_{name_} as select {KEYS}, {numbers} from {CELLS}")
+        own.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(side, ("old", "new"), ("-", "")))
+    given(connection)
+    make_cells(connection)
+    for name_ in ("old", "new"):
+        connection.execute(f"insert into {CELLS} by name from cells_{name_}")
 
 
 def merge(connection: duckdb.DuckDBPyConnection, folder: Path, before: str) -> None:
@@ -192,9 +212,9 @@ def _touched(connection: duckdb.DuckDBPyConnection, folder: Path, old: Base) -> 
     alone = "true" if nobody and nobody[0] else "false"
     for view, rows in old.views.items():
         theirs = f"(person in (select person from touched) or (person is null and {alone}))"
-        connection.execute(f"create temp table old_{view} as {rows_of(folder, rows, theirs)}")
+        connection.execute(f"create table old_{view} as {rows_of(folder, rows, theirs)}")
         connection.execute(
-            f"create temp table new_{view} as select * from old_{view} where _id not in (select _id from gone_{view}) "
+            f"create table new_{view} as select * from old_{view} where _id not in (select _id from gone_{view}) "
             f"union all by name select * from come_{view}"
         )
 

@@ -179,7 +179,7 @@ def _increment(work: _Work, old: Base, deliveries: Sequence[DeliveryDay], shape:
     calendars = calendars_of(work.counted, work.today, start)
     try:
         make_calendars(connection, calendars)
-        increment.recount(connection, work.folder, base, work.counted)
+        increment.recount(connection, work.folder, base, work.counted, calendars)
         others = [group for group in work.counted.groups if not group.personal]
         if others:
             store.choose(connection, work.folder, base, WHOLE)
