@@ -7,7 +7,7 @@ import sys
 import click
 
 from healthbrain import __version__
-from healthbrain.cli import applications, data, demo, erase, lake, operate, people, sources, trust
+from healthbrain.cli import applications, data, demo, erase, lake, operate, people, sources, trust, views
 from healthbrain.cli.output import fail
 from healthbrain.errors import HealthBrainError
 
@@ -27,6 +27,7 @@ for verb in (
     demo.demo, data.import_, people.token, people.user, sources.organisation, sources.source, applications.client, trust.audit, lake.lake_group, erase.erase,
 ):  # fmt: skip
     cli.add_command(verb)
+lake.lake_group.add_command(views.view_group)
 
 
 def main() -> None:

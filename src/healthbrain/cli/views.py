@@ -1,0 +1,177 @@
+"""Verbs of views (SQL on FHIR): list, show, check, run. They are the group `hb lake view`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from healthbrain.cli.output import json_option, show
+from healthbrain.errors import Incorrect, Malformed, NotFound
+from healthbrain.fhir import parse
+from healthbrain.lake import Lake, library
+from healthbrain.lake.sof import Query, Target, ViewDefinition, compile_view, read_view
+from healthbrain.lake.sof.files import FORMATS, Layout
+from healthbrain.lake.sof.running import Outcome, run_on, run_on_files
+from healthbrain.settings import load
+
+_console = Console(stderr=True, highlight=False)
+
+
+@click.group("view")
+def view_group() -> None:
+    """Flat tables over resources: the views of SQL on FHIR."""
+
+
+@view_group.command("list")
+@click.argument("words", nargs=-1)
+@json_option
+def list_views(words: tuple[str, ...], as_json: bool) -> None:
+    """The views of the libraries; WORDS leave those that hold each of them."""
+    rows = [
+        {"id": one.id, "resource": one.resource, "columns": len(one.columns), "title": one.title["zh"], "title_en": one.title["en"]}
+        for one in library.views()
+    ]  # fmt: skip
+    rows = [row for row in rows if all(word.lower() in json.dumps(row, ensure_ascii=False).lower() for word in words)]
+    lines = [f"{row['id']:<42}{row['resource']:<24}{row['title']} ({row['title_en']})" for row in rows]
+    show({"views": rows}, as_json=as_json, text="\n".join(lines) or "no view has these words")
+
+
+@view_group.command("show")
+@click.argument("view")
+def show_view(view: str) -> None:
+    """The ViewDefinition of VIEW, complete, for this and other tools."""
+    click.echo(json.dumps(definition_of(view), ensure_ascii=False, indent=2))
+
+
+@view_group.command("check")
+@click.argument("view")
+@click.option("--sql", is_flag=True, help="Print the query too, as it runs over the lake.")
+@json_option
+def check(view: str, sql: bool, as_json: bool) -> None:
+    """Whether VIEW can be run, with its columns; every fault with its place, exit code 2."""
+    parsed, query = compiled(view)
+    columns = [
+        {"name": one.name, "type": one.type, "sql": one.sql_type, "list": one.collection} for one in query.columns
+    ]
+    lines = [f"{parsed.name or view}: {len(columns)} columns over {parsed.resource}"]
+    lines += [f"  {one['name']:<32}{one['type'] or '-':<18}{one['sql']}" for one in columns]
+    lines += [f"note: {notice}" for notice in query.notices]
+    result: dict[str, Any] = {"resource": parsed.resource, "columns": columns, "notices": query.notices}
+    if sql:
+        lines.append(query.sql)
+        result["sql"] = query.sql
+    show(result, as_json=as_json, text="\n".join(lines))
+
+
+@view_group.command("run")
+@click.argument("view")
+@click.argument("inputs", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--format", "format_", type=click.Choice(FORMATS), help="Of the result; by the name of --out, or csv.")
+@click.option("--out", type=click.Path(path_type=Path), help="The file to write; without it, standard output.")
+@click.option("--limit", type=click.IntRange(min=1), help="No more rows than these.")
+@click.option("--no-header", is_flag=True, help="CSV without the line of names.")
+@click.option("--bom", is_flag=True, help="CSV with a byte order mark: Excel then shows Chinese as it is.")
+@json_option
+def run(
+    view: str,
+    inputs: tuple[Path, ...],
+    format_: str | None,
+    out: Path | None,
+    limit: int | None,
+    no_header: bool,
+    bom: bool,
+    as_json: bool,
+) -> None:
+    """Run VIEW (a file, or the id of a view in the libraries) over INPUTS.
+
+    INPUTS are files of resources (.ndjson, .ndjson.gz, .json with a resource or a Bundle; lines of NDJSON may be Bundles) or
+    folders of them. Without INPUTS the platform's lake is read.
+    """
+    layout = Layout(_format(format_, out), not no_header, bom, limit)  # type: ignore[arg-type]  # one of the choices
+    if out is None and as_json:
+        raise Incorrect("--json tells about the run on standard output: name the file for the rows with --out")
+    if out is not None and not out.absolute().parent.is_dir():
+        raise NotFound(f"{out.absolute().parent}: there is no such folder for the result")
+    if out is None and layout.format == "parquet" and sys.stdout.isatty():
+        raise Incorrect("Parquet is no text for a terminal: name a file with --out")
+    parsed, _ = compiled(view)
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="hb-view-") as folder:
+        target = out or Path(folder) / f"rows.{layout.format}"
+        with _console.status("reading …"):
+            done = _run(parsed, inputs, target, layout)
+        if out is None:
+            with target.open("rb") as rows:
+                shutil.copyfileobj(rows, sys.stdout.buffer)
+            sys.stdout.flush()
+    seconds = time.perf_counter() - started
+    for notice in done.notices:
+        _console.print(f"note: {notice}")
+    if as_json:
+        columns = [one.name for one in done.columns]
+        show(
+            {"rows": done.rows, "columns": columns, "seconds": round(seconds, 3), "file": str(out)},
+            as_json=True,
+            text="",
+        )
+    else:
+        _console.print(
+            f"{done.rows:,} rows of {len(done.columns)} columns in {seconds:.1f} s" + (f" → {out}" if out else "")
+        )
+
+
+def _run(view: ViewDefinition, inputs: Sequence[Path], out: Path, layout: Layout) -> Outcome:
+    if inputs:
+        return run_on_files(view, inputs, out, layout)
+    lake = Lake(load().lake)
+    state = lake.state()
+    if not state.position:
+        raise NotFound(
+            f"{lake.folder}: the lake is empty; name files of resources, or start the platform so that it fills"
+        )
+    connection = lake.connect(types=(view.resource,), state=state)
+    try:
+        return run_on(connection, view, Target(), out, layout)
+    finally:
+        connection.close()
+
+
+def compiled(view: str) -> tuple[ViewDefinition, Query]:
+    """A view by file or id, and its query over the lake. Raises Incorrect with every fault."""
+    parsed = read_view(definition_of(view))
+    return parsed, compile_view(parsed, Target())
+
+
+def definition_of(view: str) -> dict[str, Any]:
+    """The ViewDefinition in a file, or of the libraries by id, or by its name alone when only one has it."""
+    path = Path(view)
+    if path.is_file():
+        try:
+            return parse(path.read_bytes())
+        except Malformed as error:
+            raise Malformed(f"{path}: {error.message}") from None
+    found = [one for one in library.views() if view in (one.id, one.name, one.definition["url"])]
+    exact = [one for one in found if one.id == view] or found
+    if len(exact) == 1:
+        return dict(exact[0].definition)
+    if exact:
+        raise Incorrect(f"several libraries have a view {view}: {', '.join(one.id for one in exact)}")
+    if path.suffix == ".json" or "/" in view:
+        raise NotFound(f"{view}: there is no such file")
+    raise NotFound(f"{view}: no file and no view of the libraries; `hb lake view list` shows those")
+
+
+def _format(chosen: str | None, out: Path | None) -> str:
+    if chosen:
+        return chosen
+    known = out.suffix.lstrip(".").lower() if out else ""
+    return known if known in FORMATS else "csv"
