@@ -167,6 +167,7 @@ def erased_digest(state: Manifest) -> str:
 
 def with_deliveries(folder: Path, base: Base, deliveries: Iterable[DeliveryDay]) -> Base:
     """The same base with what institutions delivered."""
+    (folder / "scratch").mkdir(parents=True, exist_ok=True)
     connection = engine.connect(folder / "scratch")
     connection.execute("create table delivery_day (organisation bigint, day date, accepted bigint, refused bigint)")
     rows = [f"({one.organisation}, date '{one.day.isoformat()}', {one.accepted}, {one.refused})" for one in deliveries]
@@ -179,6 +180,7 @@ def with_deliveries(folder: Path, base: Base, deliveries: Iterable[DeliveryDay])
 
 def connect(folder: Path, base: Base, *, memory: str = engine.MEMORY, threads: int = 2) -> duckdb.DuckDBPyConnection:
     """A connection with the base tables."""
+    (folder / "scratch").mkdir(parents=True, exist_ok=True)  # DuckDB makes only the last folder, when it spills
     connection = engine.connect(folder / "scratch", memory=memory, threads=threads)
     connection.execute(MACROS)
     connection.execute("set enable_progress_bar = false")

@@ -24,7 +24,7 @@ import duckdb
 from healthbrain.database import Connection, Pool
 from healthbrain.errors import Conflict
 from healthbrain.lake import Lake
-from healthbrain.lake.engine import literal
+from healthbrain.lake.engine import literal, sweep_scratch
 from healthbrain.lake.rows import LOCAL
 from healthbrain.lake.sql import Constant
 from healthbrain.measure import base as store
@@ -115,6 +115,7 @@ async def refresh(
     work = _Work(lake, folder, shared, constants, chosen, counted, today, at, entered, shown, _digest(counted))
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
+        sweep_scratch(folder / "scratch")
         old = store.load(folder)
         found = await asyncio.to_thread(_counted, work, old, list(deliveries), everything)
         try:
