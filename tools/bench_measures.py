@@ -9,7 +9,6 @@ limits and thresholds up to the number asked for. Results go into an embedded Po
 largest of this process (DuckDB included, PostgreSQL not). Figures are of this one run.
 """
 
-# ruff: noqa: S608  # statements over numbers and names written here
 from __future__ import annotations
 
 import argparse
@@ -153,10 +152,17 @@ def write_lake(folder: Path, residents: int, organisations: int) -> Lake:
         world(connection, residents, organisations)
         parts = {type_: (part(connection, folder, type_, query),) for type_, query in resources().items()}
         tables = {
-            "person_link": table(connection, folder, "person_link", "select patient, 'P' || lpad(i::varchar, 12, '0') as person from patients"),
+            "person_link": table(
+                connection,
+                folder,
+                "person_link",
+                "select patient, 'P' || lpad(i::varchar, 12, '0') as person from patients",
+            ),
             "organisation": table(connection, folder, "organisation", "select * from organisations"),
         }
-        state = Manifest(position="1.1.1", at=AT, parts=parts, tables=tables, digests={"person_link": "1", "organisation": "1"})
+        state = Manifest(
+            position="1.1.1", at=AT, parts=parts, tables=tables, digests={"person_link": "1", "organisation": "1"}
+        )
         manifest.swap(folder, Manifest(), state, AT)
     connection.close()
     print(f"the lake was written in {time.perf_counter() - started:.0f} s", flush=True)
@@ -168,7 +174,9 @@ def world(connection: duckdb.DuckDBPyConnection, residents: int, organisations: 
     run = connection.execute
     run("create macro chance(i, salt) as (hash(i * 1000003 + salt) % 1000000) / 1000000.0")
     run("create macro pick(i, salt, n) as cast(hash(i * 1000003 + salt) % n as bigint)")
-    run("create macro moment(d, i) as strftime(d, '%Y-%m-%d') || 'T' || lpad((8 + pick(i, 77, 9))::varchar, 2, '0') || ':15:00+08:00'")
+    run(
+        "create macro moment(d, i) as strftime(d, '%Y-%m-%d') || 'T' || lpad((8 + pick(i, 77, 9))::varchar, 2, '0') || ':15:00+08:00'"
+    )
     run("create macro concept(sys, c) as {coding: [{system: sys, code: c, display: null::varchar}]}")
     run(
         f"""create table organisations as select 100 + n as key, 'O' || n as code, '机构' || n as name,
@@ -183,7 +191,9 @@ def world(connection: duckdb.DuckDBPyConnection, residents: int, organisations: 
             case when chance(i, 6) < 0.02 then {TODAY} - cast(pick(i, 7, 1000) as integer) end as died
             from range({residents}) t(i)"""
     )
-    run("create table patients as select i, 2 * i + s.side as patient, s.side, case s.side when 0 then home else 101 + (home * 7) % 900 end as owner, * exclude (i, home, side) from people, (values (0), (1)) s(side) where s.side = 0 or chance(i, 8) < 0.3")
+    run(
+        "create table patients as select i, 2 * i + s.side as patient, s.side, case s.side when 0 then home else 101 + (home * 7) % 900 end as owner, * exclude (i, home, side) from people, (values (0), (1)) s(side) where s.side = 0 or chance(i, 8) < 0.3"
+    )
     age = f"date_diff('year', birth, {TODAY})"
     visits = [
         ("outpatient", "true", 12, "AMB"),
@@ -237,7 +247,19 @@ def resources() -> dict[str, str]:
         concept({literal(s.ICD10)}, ['J06.9', 'I10', 'E11.9', 'J11.1', 'K29.5', 'M54.5', 'J20.9', 'C34.1'][1 + pick(patient * 13 + length(id), 50, 8)]) as code,
         null::varchar as onsetDateTime, strftime(day, '%Y-%m-%d') as recordedDate, cast([] as struct(summary struct(coding struct(system varchar, code varchar, display varchar)[]))[]) as stage
         from visits where service in ('outpatient', 'emergency', 'inpatient')"""
-    months = [("BCG", 0), ("HepB", 0), ("HepB", 1), ("HepB", 6), ("IPV", 2), ("IPV", 3), ("bOPV", 4), ("DTaP", 3), ("DTaP", 4), ("DTaP", 5), ("MMR", 8)]
+    months = [
+        ("BCG", 0),
+        ("HepB", 0),
+        ("HepB", 1),
+        ("HepB", 6),
+        ("IPV", 2),
+        ("IPV", 3),
+        ("bOPV", 4),
+        ("DTaP", 3),
+        ("DTaP", 4),
+        ("DTaP", 5),
+        ("MMR", 8),
+    ]
     doses = ", ".join(f"({literal(vaccine)}, {month}, {n})" for n, (vaccine, month) in enumerate(months))
     immunization = f"""select 'i' || patient || '-' || n as _id, owner as _owner, patient as _patient, 'completed' as status,
         concept({literal(s.VACCINE)}, vaccine) as vaccineCode, strftime(birth + to_months(m) + to_days(pick(i * 17 + n, 60, 40)::integer), '%Y-%m-%d') as occurrenceDateTime
@@ -259,14 +281,18 @@ def observations() -> str:
         literal(s.LOINC), quantity % ("68 + pick(n, 71, 28)", "'mmHg'", "'mm[Hg]'"),
     )  # fmt: skip
 
-    def one(prefix: str, system: str, code: str, value: str, coded: str, moment: str, component: str, where: str) -> str:
+    def one(
+        prefix: str, system: str, code: str, value: str, coded: str, moment: str, component: str, where: str
+    ) -> str:
         return f"""select '{prefix}' || id as _id, owner as _owner, patient as _patient, 'final' as status,
             concept({literal(system)}, {code}) as code, {{reference: 'Encounter/' || id}} as encounter,
             moment(day, patient) as effectiveDateTime, moment(day, patient) as issued, {value} as valueQuantity, {coded} as valueCodeableConcept,
             {moment} as valueDateTime, {component} as component from numbered where {where}"""
 
     followups = "service in ('htn-followup', 'dm-followup')"
-    verdict = f"concept({literal(s.FINDING)}, ['controlled', 'controlled', 'uncontrolled', 'adverse'][1 + pick(n, 72, 4)])"
+    verdict = (
+        f"concept({literal(s.FINDING)}, ['controlled', 'controlled', 'uncontrolled', 'adverse'][1 + pick(n, 72, 4)])"
+    )
     codes = "[" + ", ".join(literal(code) for code in _FINDING_CODES) + "]"
     laboratory = "['718-7', '2345-7', '2160-0', '2093-3', '1742-6', '3094-0'][1 + pick(n, 73, 6)]"
     queries = [
@@ -298,13 +324,16 @@ def change(lake: Lake, residents: int, round_: int) -> None:
             parts[type_] = (*parts[type_], put(connection, folder, f"parts/{type_}", query))
             fresh = folder / parts[type_][-1].file
             graves = f"select _id, _version from read_parquet('{fresh}') where _version > 1"
-            dead[type_] = (*dead.get(type_, ()), put(connection, folder, f"parts/{type_}", graves, suffix=".dead.parquet"))
+            dead[type_] = (
+                *dead.get(type_, ()),
+                put(connection, folder, f"parts/{type_}", graves, suffix=".dead.parquet"),
+            )
         manifest.swap(folder, old, replace(old, parts=parts, dead=dead, position=position), AT)
     connection.close()
 
 
 def part(connection: duckdb.DuckDBPyConnection, folder: Path, type_: str, query: str) -> Part:
-    own = f"1::bigint as _version, timestamptz '2026-11-01 00:00:00+00' as _updated, false as _deleted, 7::bigint as _delivery, '1.1.1' as _position, '' as _body"
+    own = "1::bigint as _version, timestamptz '2026-11-01 00:00:00+00' as _updated, false as _deleted, 7::bigint as _delivery, '1.1.1' as _position, '' as _body"
     return put(connection, folder, f"parts/{type_}", f"select *, {own} from ({query})")
 
 
