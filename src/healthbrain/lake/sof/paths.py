@@ -30,7 +30,7 @@ from healthbrain.fhir.fhirpath.syntax import (
     TypeTest,
     Variable,
 )
-from healthbrain.lake.sof import functions, operators
+from healthbrain.lake.sof import calls, functions, functions_of_values, operators
 from healthbrain.lake.sof.definition import parse
 from healthbrain.lake.sof.ir import (
     EMPTY,
@@ -55,6 +55,7 @@ from healthbrain.lake.sof.ir import (
 )
 from healthbrain.lake.sof.needs import Need
 
+DECLARED = (functions, functions_of_values)  # the modules that declare functions
 _URLS = {"ucum": "http://unitsofmeasure.org", "sct": "http://snomed.info/sct", "loinc": "http://loinc.org"}
 _PREFIXES = {"vs-": "http://hl7.org/fhir/ValueSet/", "ext-": "http://hl7.org/fhir/StructureDefinition/"}
 FIRST = Const(0)
@@ -130,7 +131,7 @@ class Resolver:
             case Index(base, index):
                 return self._index(self.of(base, scope), self.of(index, scope), node)
             case Call():
-                return functions.call(self, node, scope)
+                return calls.call(self, node, scope)
             case Sign():
                 return operators.sign(self, node, scope)
             case TypeTest(operator, operand, names):
@@ -215,7 +216,7 @@ class Resolver:
         sql = self.through(value.parent, lambda item: Get(item, beside), repeats)
         return self.step(Value(sql, "Element", value.many, beside), name)
 
-    def through(self, value: Value, member: functions.Apply, repeats: bool) -> Sql:
+    def through(self, value: Value, member: calls.Apply, repeats: bool) -> Sql:
         """`member` of the one item, or of all of them in one list."""
         if not value.many:
             return member(value.sql)
