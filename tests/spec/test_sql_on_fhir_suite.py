@@ -12,11 +12,11 @@ from typing import Any
 
 import duckdb
 import pytest
+from tests.conftest import SUITES
+from tests.sof_world import World
 
 from healthbrain.errors import Incorrect
 from healthbrain.lake.sof import Target, evaluate, execute, read_view
-from tests.conftest import SUITES
-from tests.sof_world import World
 
 pytestmark = pytest.mark.suite
 FOLDER = SUITES / "sql-on-fhir-v2"
