@@ -35,6 +35,7 @@ def import_(context: click.Context, paths: Sequence[Path], source: str, code: st
     """
     settings = load()
     settings.data.mkdir(parents=True, exist_ok=True)
+    exchange.foresee_help(paths)
     with database_for(settings) as dsn:
         apply_migrations(dsn, post=False)
         done = asyncio.run(_import(Platform(settings, dsn=dsn), paths, source, code, quiet=as_json))

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from healthbrain import identity, lake
 from healthbrain.cli.output import CLASH, json_option, show
+from healthbrain.cli.views import view_group
 from healthbrain.lake import Lake
 from healthbrain.runtime import Platform, database_for
 from healthbrain.runtime.lakes import Standing, retention, standing
@@ -26,6 +27,9 @@ _console = Console(stderr=True, highlight=False)
 @click.group("lake")
 def lake_group() -> None:
     """The lake: the store as Parquet files for analysis. Everything in it can be made anew from the store."""
+
+
+lake_group.add_command(view_group)
 
 
 @lake_group.command("status")

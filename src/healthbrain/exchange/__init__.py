@@ -9,7 +9,7 @@ from healthbrain.exchange.bulk import Standing, receive_ndjson
 from healthbrain.exchange.express import Terms
 from healthbrain.exchange.fhir_door import begins, read_fhir
 from healthbrain.exchange.hl7v2.mllp import MllpServer, serve_mllp
-from healthbrain.exchange.imports import Imported, files_of, import_paths
+from healthbrain.exchange.imports import Imported, files_of, foresee_help, import_paths
 from healthbrain.exchange.ledger import raw
 from healthbrain.exchange.listen import mllp_handler
 from healthbrain.exchange.listing import (
@@ -67,6 +67,7 @@ __all__ = [
     "coverage",
     "delivery",
     "files_of",
+    "foresee_help",
     "import_paths",
     "mllp_handler",
     "put_source",

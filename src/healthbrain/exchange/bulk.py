@@ -12,6 +12,7 @@ import asyncio
 import hashlib
 import logging
 import multiprocessing
+import multiprocessing.context
 import os
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
@@ -20,6 +21,7 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from multiprocessing import forkserver
 from typing import Any
 
 from healthbrain.database import Connection
@@ -132,13 +134,24 @@ async def receive_ndjson(
     return await _finish(ledger, standing, digest.digest(), at)
 
 
+def expect_help() -> None:
+    """Begin what helping processes are made from, so that it is there when they are: it takes a moment to import."""
+    _helping()
+    forkserver.ensure_running()
+
+
 @contextmanager
 def helping_processes(count: int | None = None) -> Iterator[Executor]:
     """Processes that prepare lines, one per core; they end with this one, however it ends."""
-    with ProcessPoolExecutor(
-        count or os.cpu_count() or 1, mp_context=multiprocessing.get_context("spawn"), initializer=begin_process
-    ) as helpers:
+    with ProcessPoolExecutor(count or os.cpu_count() or 1, mp_context=_helping(), initializer=begin_process) as helpers:
         yield helpers
+
+
+def _helping() -> multiprocessing.context.ForkServerContext:
+    """Helpers are copies of one process that has imported what they need, and nothing else: it has no threads, no connections."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["healthbrain.exchange.lines"])
+    return context
 
 
 async def _prepared(

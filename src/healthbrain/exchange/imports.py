@@ -22,7 +22,7 @@ import psycopg
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from healthbrain.errors import Busy, HealthBrainError, Incorrect, Malformed, NotFound, TooLarge, http_status
-from healthbrain.exchange.bulk import Standing, helping_processes, receive_ndjson
+from healthbrain.exchange.bulk import Standing, expect_help, helping_processes, receive_ndjson
 from healthbrain.exchange.hl7v2.files import messages_in
 from healthbrain.exchange.receiving import Ledger
 from healthbrain.exchange.values import Arrival, Interaction, Source, State
@@ -79,6 +79,16 @@ async def import_paths(
     return done
 
 
+def foresee_help(paths: Iterable[Path]) -> None:
+    """Begin to make helping processes ready if one of these files is worth their help, to be called before anything else is done."""
+    if any(_worth_help(path) for path in files_of(paths)):
+        expect_help()
+
+
+def _worth_help(path: Path) -> bool:
+    return path.stat().st_size >= (_WORTH_HELP // 10 if _packed(path) else _WORTH_HELP)
+
+
 class _Help:
     """Processes that help with large files, started when the first one comes."""
 
@@ -88,7 +98,7 @@ class _Help:
 
     def __call__(self, path: Path) -> Executor | None:
         """Who helps with this file; None when it is done before they have started."""
-        if self._helpers is None and path.stat().st_size >= (_WORTH_HELP // 10 if _packed(path) else _WORTH_HELP):
+        if self._helpers is None and _worth_help(path):
             self._helpers = self._until_done.enter_context(helping_processes())
         return self._helpers
 
