@@ -42,6 +42,7 @@ class Chart:
     low: bool = False
     category_label: str = ""
     from_zero: bool = True
+    stacked: bool = False
     rows: Sequence[Sequence[str]] = field(default_factory=tuple)
 
     @property
@@ -63,6 +64,7 @@ class Chart:
             "openFrom": self.open_from,
             "openLabel": self.open_label,
             "fromZero": self.from_zero,
+            "stacked": self.stacked,
         }
 
     def table(self) -> list[list[Any]]:

@@ -9,6 +9,8 @@ from starlette.responses import Response
 
 from healthbrain.web.pages import (
     admin,
+    analysis,
+    analysis_saved,
     applications,
     arrivals,
     catalogue,
@@ -64,6 +66,10 @@ PAGES: tuple[Page, ...] = (
     Page("GET", "/catalogue", catalogue.catalogue_page),
     Page("GET", "/catalogue/{library}/{view}", catalogue.view_page),
     Page("GET", "/catalogue/{library}/{view}/preview", catalogue.preview_page),
+    Page("GET", "/analysis", analysis.analysis_page),
+    Page("GET", "/analysis/rows", analysis.rows_page),
+    Page("POST", "/analysis/saved", analysis_saved.save),
+    Page("POST", "/analysis/saved/{question:int}", analysis_saved.act),
     Page("GET", "/measures", measures.measures),
     Page("GET", "/measures/{measure}", measures.one_measure),
     Page("GET", "/plans", plans.all_plans),

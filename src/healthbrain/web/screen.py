@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,105 @@ class Crumb:
 
 @dataclass(frozen=True, slots=True)
 class NavItem:
-    """One workspace in the rail."""
+    """One workspace in the rail; `group` is the heading it stands under, empty for what belongs to everything."""
 
     label: str
     url: str
     icon: str
     note: str = ""
+    group: str = ""
+
+
+_STEER, _CARE, _FIGURES, _EXCHANGE = N_("Steering"), N_("People"), N_("Figures and data"), N_("Exchange and running")
+_HOME = NavItem(N_("Home"), "/", "home", N_("Where everything starts"))
+_HELP = NavItem(N_("Help"), "/help", "help", N_("Keyboard, terms, how to read the figures"))
+_LEADING = frozenset({"leader", "cdc", "administrator"})
+_FIGURED = _LEADING | {"manager"}
+# who has a workspace, in the order of the rail: what asks for a decision first, what it rests on after it
+_WORKSPACES: tuple[tuple[frozenset[str], NavItem], ...] = (
+    (
+        _FIGURED,
+        NavItem(
+            N_("Cockpit"),
+            "/cockpit",
+            "cockpit",
+            N_("Indicators, map, trends and alerts; down to single institutions"),
+            _STEER,
+        ),
+    ),
+    (
+        _LEADING,
+        NavItem(
+            N_("Plan monitoring"),
+            "/plans",
+            "target",
+            N_("Targets of the plans: where each stands, where it is heading, who answers"),
+            _STEER,
+        ),
+    ),
+    (
+        _FIGURED,
+        NavItem(
+            N_("Supervision"),
+            "/supervision",
+            "flag",
+            N_("Notices to units that are behind, answers and reviews"),
+            _STEER,
+        ),
+    ),
+    (
+        frozenset({"cdc", "manager", "doctor"}),
+        NavItem(N_("Residents"), "/residents", "people", N_("Find a resident and see the whole record"), _CARE),
+    ),
+    (
+        _FIGURED,
+        NavItem(
+            N_("Indicators"),
+            "/measures",
+            "measure",
+            N_("What each figure means, where it comes from, all its values"),
+            _FIGURES,
+        ),
+    ),
+    (
+        _FIGURED,
+        NavItem(
+            N_("Data catalogue"),
+            "/catalogue",
+            "table",
+            N_("Libraries, views and columns with counts, freshness, quality and lineage"),
+            _FIGURES,
+        ),
+    ),
+    (
+        _FIGURED,
+        NavItem(
+            N_("Ad-hoc analysis"),
+            "/analysis",
+            "search",
+            N_("Ask your own question of any view: pivot table, chart, forecast, saved and shared"),
+            _FIGURES,
+        ),
+    ),
+    (
+        frozenset({"cdc", "manager", "administrator"}),
+        NavItem(N_("Arrivals"), "/arrivals", "inbox", N_("What came from whom, what was refused and why"), _EXCHANGE),
+    ),
+    (
+        frozenset({"cdc", "manager", "administrator"}),
+        NavItem(N_("Sources"), "/sources", "source", N_("The systems that send us data"), _EXCHANGE),
+    ),
+    (
+        _FIGURED,
+        NavItem(N_("Six hubs"), "/hubs", "pulse", N_("What this platform is made of and what it holds now"), _EXCHANGE),
+    ),
+    (
+        frozenset({"administrator"}),
+        NavItem(
+            N_("Administration"), "/admin", "admin", N_("Accounts, tokens, organisations and the audit log"), _EXCHANGE
+        ),
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +170,11 @@ class Shell:
         return access.default_purpose(self.visit.who.role)
 
     @property
+    def groups(self) -> list[tuple[str, list[NavItem]]]:
+        """The workspaces under their headings, in order."""
+        return [(group, list(items)) for group, items in groupby(self.nav, key=lambda item: item.group)]
+
+    @property
     def current(self) -> str:
         """Address of the workspace this page belongs to."""
         best = [item.url for item in self.nav if _belongs(self.visit.path, item.url)]
@@ -93,78 +192,19 @@ def nav_for(visit: Visit) -> list[NavItem]:
     if visit.principal is None:
         return []
     role = visit.principal.role
-    items = [NavItem(N_("Home"), "/", "home", N_("Where everything starts"))]
     if role == "resident":
-        items.append(
-            NavItem(
-                N_("My health"),
-                f"/residents/{visit.principal.person}",
-                "heart",
-                N_("My own record, from all institutions"),
-            )
-        )
-        items.append(
-            NavItem(
-                N_("Who viewed my record"),
-                f"/residents/{visit.principal.person}/access",
-                "eye",
-                N_("Every look at my record, with role and purpose"),
-            )
-        )
-    if role in {"leader", "cdc", "manager", "administrator"}:
-        items.append(
-            NavItem(
-                N_("Cockpit"),
-                "/cockpit",
-                "cockpit",
-                N_("Indicators, map, trends and alerts; down to single institutions"),
-            )
-        )
-        items.append(
-            NavItem(
-                N_("Indicators"),
-                "/measures",
-                "measure",
-                N_("What each figure means, where it comes from, all its values"),
-            )
-        )
-        items.append(
-            NavItem(N_("Six hubs"), "/hubs", "pulse", N_("What this platform is made of and what it holds now"))
-        )
-        items.append(
-            NavItem(
-                N_("Data catalogue"),
-                "/catalogue",
-                "table",
-                N_("Libraries, views and columns with counts, freshness, quality and lineage"),
-            )
-        )
-    if role in {"leader", "cdc", "administrator"}:
-        items.append(
-            NavItem(
-                N_("Plan monitoring"),
-                "/plans",
-                "target",
-                N_("Targets of the plans: where each stands, where it is heading, who answers"),
-            )
-        )
-    if role in {"leader", "cdc", "manager", "administrator"}:
-        items.append(
-            NavItem(
-                N_("Supervision"), "/supervision", "flag", N_("Notices to units that are behind, answers and reviews")
-            )
-        )
-    if role in {"cdc", "manager", "doctor"}:
-        items.append(NavItem(N_("Residents"), "/residents", "people", N_("Find a resident and see the whole record")))
-    if role in {"cdc", "manager", "administrator"}:
-        items.append(NavItem(N_("Arrivals"), "/arrivals", "inbox", N_("What came from whom, what was refused and why")))
-        items.append(NavItem(N_("Sources"), "/sources", "source", N_("The systems that send us data")))
-    if role == "administrator":
-        items.append(
-            NavItem(N_("Administration"), "/admin", "admin", N_("Accounts, tokens, organisations and the audit log"))
-        )
-    items.append(NavItem(N_("Help"), "/help", "help", N_("Keyboard, terms, how to read the figures")))
-    return items
+        own = _own(f"/residents/{visit.principal.person}")
+        return [_HOME, *own, _HELP]
+    return [_HOME, *(item for roles, item in _WORKSPACES if role in roles), _HELP]
+
+
+def _own(url: str) -> tuple[NavItem, NavItem]:
+    return (
+        NavItem(N_("My health"), url, "heart", N_("My own record, from all institutions")),
+        NavItem(
+            N_("Who viewed my record"), f"{url}/access", "eye", N_("Every look at my record, with role and purpose")
+        ),
+    )
 
 
 def show(

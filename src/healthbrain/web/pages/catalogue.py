@@ -16,6 +16,7 @@ import orjson
 from starlette.responses import Response
 
 from healthbrain.access import Tree
+from healthbrain.database import Connection
 from healthbrain.errors import Forbidden, Incorrect
 from healthbrain.lake import library
 from healthbrain.lake.library import DIMENSIONS, Library, View
@@ -191,7 +192,7 @@ async def preview_page(visit: Visit) -> Response:
         raise Forbidden("your purpose of use shows numbers only; state another purpose to see rows")
     rows = await asyncio.to_thread(catalogue.preview, visit.platform, view, scope.organisations, _PREVIEW)
     visit.note("R", view.resource, detail=f"catalogue preview {view.id}, {len(rows)} rows")
-    return await _view_page(visit, [_masked(view, row) for row in rows], previewed=True)
+    return await _view_page(visit, [masked(view, row) for row in rows], previewed=True)
 
 
 async def _view_page(visit: Visit, rows: Sequence[Sequence[str]] = (), *, previewed: bool = False) -> Response:
@@ -201,6 +202,7 @@ async def _view_page(visit: Visit, rows: Sequence[Sequence[str]] = (), *, previe
         counted = await catalogue.counted(connection)
         days = await catalogue.trend(connection, view, visit.at.date() - _TREND)
         tree = await visit.platform.tree(connection)
+        rows_are_open = await _rows_are_open(visit, connection, view)
     if form := visit.query.get("format"):
         if form == "definition":
             return _json(dict(view.definition), f"{view.id}.json")
@@ -226,11 +228,19 @@ async def _view_page(visit: Visit, rows: Sequence[Sequence[str]] = (), *, previe
         lineage=_lineage(said, view, mine, tree),
         sources=[(tree.name(key), said.number(rows)) for key, rows in (mine.owners if mine else ())],
         cohorts=_cohort_rows(said, mine),
-        may_preview=visit.may("search", view.resource),
+        may_preview=rows_are_open,
         preview=rows,
         previewed=previewed,
     )
     return show(visit, "catalogue_view.html", page, crumbs=[*_crumbs(visit), Crumb(page.title)])
+
+
+async def _rows_are_open(visit: Visit, connection: Connection, view: View) -> bool:
+    """Whether the visitor's role and purpose show rows and not only numbers."""
+    try:
+        return (await visit.decide(connection, "search", view.resource)).identified
+    except Forbidden:
+        return False
 
 
 def _asked(visit: Visit) -> View:
@@ -417,7 +427,7 @@ def _json(content: Mapping[str, Any], name: str) -> Response:
     return guard.protect(response)
 
 
-def _masked(view: View, row: Sequence[Any]) -> list[str]:
+def masked(view: View, row: Sequence[Any]) -> list[str]:
     """A row as it may be shown: names by their first character, numbers of records by their ends, births by the year."""
     shown = []
     for column, value in zip(view.columns, row, strict=True):

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from healthbrain.measure import supervision
+from healthbrain.measure.analysis import saved
 from healthbrain.web.language import CHINA, N_
 from healthbrain.web.pages import supervision_view
+from healthbrain.web.pages.analysis_saved import SavedLine, reading, saved_lines
 from healthbrain.web.screen import Crumb, show
 from healthbrain.web.visit import Visit
 
@@ -71,6 +73,7 @@ class HomePage:
     greeting: str
     line: str
     inbox: Sequence[tuple[str, int, str]]  # what waits: words, number, address
+    pinned: Sequence[SavedLine] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +97,18 @@ async def home(visit: Visit) -> Response:
         f"{said.say(greeting)}{comma}{visit.who.display}",
         dot.join(part for part in (where, said.day(visit.at), said.weekday(visit.at)) if part),
         await _inbox(visit),
+        await _pinned(visit),
     )
     return show(visit, "home.html", page, crumbs=[Crumb(said.say(N_("Home")))])
+
+
+async def _pinned(visit: Visit) -> list[SavedLine]:
+    """The saved questions that this visitor put here."""
+    if not visit.may("read", "indicator"):
+        return []
+    async with visit.platform.pool.connection() as connection:
+        found = await saved.pinned(connection, await reading(visit, connection))
+    return saved_lines(visit.language, found, visit.who.account)
 
 
 async def _inbox(visit: Visit) -> list[tuple[str, int, str]]:

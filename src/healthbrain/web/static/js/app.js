@@ -74,6 +74,8 @@
       if (!menu.contains(target)) menu.open = false;
     });
     if (target.closest("[data-print]")) window.print();
+    const stop = target.closest("[data-abort]");
+    if (stop) document.getElementById(stop.dataset.abort)?.dispatchEvent(new CustomEvent("htmx:abort"));
   });
   const fade = () =>
     all("#toasts .toast:not([data-timed])").forEach((toast) => {

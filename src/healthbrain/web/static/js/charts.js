@@ -45,6 +45,7 @@
       lineStyle: { width: 2.25, type: index === 0 ? "solid" : [[6, 3], [2, 3], [8, 3, 2, 3]][(index - 1) % 3] },
       areaStyle: one.kind === "area" ? { opacity: 0.14 } : undefined,
       barMaxWidth: 22,
+      stack: data.stacked && one.kind === "bar" ? "all" : undefined,
       itemStyle: one.kind === "bar" ? { borderRadius: [2, 2, 0, 0] } : undefined,
       emphasis: { focus: "series" },
     }));
