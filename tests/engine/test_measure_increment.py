@@ -264,7 +264,7 @@ def test_counting_what_changed_gives_what_counting_everything_gives(dsn: str, tm
         async with pool.connection() as connection:
             cursor = await connection.execute(
                 "select measure, period, level, key, stratifier, stratum, numerator, denominator, value, low, high, small "
-                "from measure_result order by 1, 2, 3, 4, 5, 6"
+                "from measure_figure order by 1, 2, 3, 4, 5, 6"
             )
             return list(await cursor.fetchall())
 

@@ -217,19 +217,19 @@ async def _publish(connection: Connection, definition: Definition, given: Given,
     parts = (given.numerator, given.denominator) if fraction else (None, None)
     place = [definition.id, definition.version, given.period]
     await connection.execute(
-        "delete from measure_result where measure = %s and version = %s and period = %s and level = %s and key = %s",
+        "delete from measure_figure where measure = %s and version = %s and period = %s and level = %s and key = %s",
         [*place, given.level, given.key],
     )
     await connection.execute(
-        "insert into measure_result (measure, version, period, level, key, window_from, window_to, complete, numerator, "
-        "denominator, value, small) values (%s, %s, %s, %s, %s, %s, %s, true, %s, %s, %s, false)",
-        [*place, given.level, given.key, first, last, *parts, value],
+        "insert into measure_figure (measure, version, period, level, key, numerator, denominator, value, small) "
+        "values (%s, %s, %s, %s, %s, %s, %s, %s, false)",
+        [*place, given.level, given.key, *parts, value],
     )
     await connection.execute(
-        "insert into measure_period (measure, version, period, as_of, computed_at, sending, registered) "
-        "values (%s, %s, %s, %s, %s, 1, 1) on conflict (measure, version, period) do update "
-        "set as_of = excluded.as_of, computed_at = excluded.computed_at",
-        [*place, at, at],
+        "insert into measure_period (measure, version, period, window_from, window_to, complete, as_of, computed_at, "
+        "sending, registered) values (%s, %s, %s, %s, %s, true, %s, %s, 1, 1) on conflict (measure, version, period) "
+        "do update set as_of = excluded.as_of, computed_at = excluded.computed_at",
+        [*place, first, last, at, at],
     )
 
 

@@ -12,11 +12,15 @@ from pathlib import Path
 from healthbrain.database import Connection
 from healthbrain.measure.base import FOLDER
 
-TABLES = ("measure_member",)
-
 
 async def forget(connection: Connection, persons: Sequence[str]) -> int:
-    """Remove these persons from the members of every measure; returns how many rows went."""
+    """Remove these persons from the members that were kept before members were found when asked for; how many rows went.
+
+    That table is there only until the upgrade is finished.
+    """
+    row = await (await connection.execute("select to_regclass('measure_member')")).fetchone()
+    if not row or row[0] is None:
+        return 0
     cursor = await connection.execute("delete from measure_member where subject = any(%s::text[])", (list(persons),))
     return cursor.rowcount
 

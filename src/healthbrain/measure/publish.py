@@ -16,24 +16,22 @@ from healthbrain.measure.result import Coverage, Result
 
 _COLUMNS = "measure, version, period, level, key, stratifier, stratum, numerator, denominator, value, low, high, small"
 _KEY = "measure, version, level, stratifier, period, key, stratum"
-_STAGE = f"create temporary table staged on commit drop as select {_COLUMNS} from measure_result limit 0"  # noqa: S608  # constants
+_STAGE = f"create temporary table staged on commit drop as select {_COLUMNS} from measure_figure limit 0"  # noqa: S608  # constants
 _PUT = f"""
-insert into measure_result as r ({_COLUMNS}) select {_COLUMNS} from staged
+insert into measure_figure as r ({_COLUMNS}) select {_COLUMNS} from staged
 on conflict ({_KEY}) do update set numerator = excluded.numerator, denominator = excluded.denominator,
-    value = excluded.value, low = excluded.low, high = excluded.high, small = excluded.small, window_from = null,
-    window_to = null, complete = null, sending = null, registered = null, as_of = null, computed_at = null
+    value = excluded.value, low = excluded.low, high = excluded.high, small = excluded.small
 where (r.numerator, r.denominator, r.value, r.low, r.high, r.small) is distinct from
     (excluded.numerator, excluded.denominator, excluded.value, excluded.low, excluded.high, excluded.small)
-    or r.as_of is not null
 """  # noqa: S608  # constants
 _SAME = "(s.measure, s.version, s.level, s.stratifier, s.period, s.key, s.stratum) = (r.measure, r.version, r.level, r.stratifier, r.period, r.key, r.stratum)"
 # Periods that a run did not compute (older than its trend) keep what was computed when they were within it.
 _GONE = f"""
-delete from measure_result r using staged_period p
+delete from measure_figure r using staged_period p
 where r.measure = p.measure and r.version = p.version and r.period = p.period
 and not exists (select 1 from staged s where {_SAME})
 """  # noqa: S608  # constants
-_GONE_KEYS = f"delete from measure_result r using staged_gone s where {_SAME}"  # noqa: S608  # constants
+_GONE_KEYS = f"delete from measure_figure r using staged_gone s where {_SAME}"  # noqa: S608  # constants
 _PERIODS = """
 insert into measure_period (measure, version, period, window_from, window_to, complete, as_of, computed_at, sending, registered)
 select measure, version, period, window_from, window_to, complete, %s, %s, %s, %s from staged_period

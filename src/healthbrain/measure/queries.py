@@ -24,12 +24,10 @@ from healthbrain.measure.result import Coverage, plain
 _MEMORY = "1GB"
 PAGE = 50
 _COLUMNS = (
-    "r.measure, r.version, r.period, r.level, r.key, coalesce(p.window_from, r.window_from), "
-    "coalesce(p.window_to, r.window_to), coalesce(p.complete, r.complete), r.numerator, r.denominator, "
-    "r.value, r.low, r.high, r.small, r.stratifier, r.stratum, coalesce(p.sending, r.sending), "
-    "coalesce(p.registered, r.registered), coalesce(p.as_of, r.as_of), coalesce(p.computed_at, r.computed_at)"
+    "r.measure, r.version, r.period, r.level, r.key, p.window_from, p.window_to, p.complete, r.numerator, r.denominator, "
+    "r.value, r.low, r.high, r.small, r.stratifier, r.stratum, p.sending, p.registered, p.as_of, p.computed_at"
 )
-_FROM = "measure_result r left join measure_period p using (measure, version, period)"
+_FROM = "measure_figure r join measure_period p using (measure, version, period)"
 _FIGURE = (
     *("measure", "version", "period", "level", "key", "start", "to", "complete"),
     *("numerator", "denominator", "value", "low", "high", "small", "stratifier", "stratum"),
@@ -173,7 +171,7 @@ async def trend(
     condition = "r.stratifier = ''" if not stratifier else "r.stratifier = %(stratifier)s and r.stratum = %(stratum)s"
     cursor = await connection.execute(
         f"select {_COLUMNS} from {_FROM} where r.measure = %(measure)s and r.level = %(level)s and r.key = %(key)s "
-        f"and {condition} order by r.period, coalesce(p.computed_at, r.computed_at)".encode(),
+        f"and {condition} order by r.period, p.computed_at".encode(),
         {"measure": measure, "level": level, "key": key, "stratifier": stratifier, "stratum": stratum},
     )
     return [_figure(row) for row in await cursor.fetchall() if wanted is None or grain_of(row[2]) == wanted]
@@ -269,7 +267,7 @@ async def _at_level(
 
 async def _latest(connection: Connection, known: Definition) -> str:
     cursor = await connection.execute(
-        "select period from measure_result where measure = %s and version = %s and level = 'district' and stratifier = ''",
+        "select period from measure_figure where measure = %s and version = %s and level = 'district' and stratifier = ''",
         [known.id, known.version],
     )
     return max((period for (period,) in await cursor.fetchall() if grain_of(period) == known.period), default="")

@@ -324,8 +324,9 @@ async def _entered(connection: Connection, definitions: Sequence[Definition]) ->
     """The values that hold of entered measures."""
     wanted = {one.id: one for one in definitions if one.kind == "entered"}
     cursor = await connection.execute(
-        "select measure, period, window_from, window_to, complete, level, key, numerator, denominator, value, low, high, "
-        "small, stratifier, stratum from measure_result where measure = any(%s)",
+        "select measure, period, p.window_from, p.window_to, p.complete, level, key, numerator, denominator, value, low, "
+        "high, small, stratifier, stratum from measure_figure join measure_period p using (measure, version, period) "
+        "where measure = any(%s)",
         [list(wanted)],
     )
     found: dict[str, list[Result]] = {}

@@ -38,7 +38,7 @@ from healthbrain.terms import systems
 DEADLINE = timedelta(hours=24)  # from the erasure until nothing of it is on the lake's disk
 _CHINA = timezone(timedelta(hours=8))
 _TABLES = (
-    *forgetting.TABLES, *persons.TABLES, *accounts.TABLES, *measures.TABLES, *redaction.TABLES,
+    *forgetting.TABLES, *persons.TABLES, *accounts.TABLES, *redaction.TABLES,
 )  # fmt: skip
 _RECORD = """
 insert into erasure (at, person, patients, others, ground, reason, custodian, who, counts, due_at)
