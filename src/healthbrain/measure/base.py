@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -30,6 +31,7 @@ from healthbrain.measure.definition import Library
 from healthbrain.measure.running import WHOLE, Slice
 
 FOLDER = "measures"
+FOLDER_OF_FILES = ".files"  # a file of the base may be a folder of files: `NAME.files/*.parquet`
 _FORMAT = 1
 _GRACE = timedelta(hours=1)  # readers of an older state may go on for so long
 
@@ -121,6 +123,9 @@ def save(folder: Path, old: Base, new: Base, at: datetime) -> Base:
     for path in folder.glob("*.parquet"):
         if path.name not in alive:
             path.unlink(missing_ok=True)
+    for path in folder.glob(f"*{FOLDER_OF_FILES}"):  # as a cluster writes them
+        if f"{path.name}/*.parquet" not in alive:
+            shutil.rmtree(path, ignore_errors=True)
     return state
 
 
@@ -139,17 +144,36 @@ def build(
                 connection, folder, view, f"{base_query(library.views[view], constants)} order by person"
             )
             found[view] = Rows(file, rows)
-        links, _ = write(
-            connection,
-            folder,
-            "links",
-            f"select patient, {person_key('person')} as person, person as id from person_link order by 1",
-        )
-        organisation, _ = write(connection, folder, "organisation", "select * from organisation")
+        links, organisation = linked(connection, folder)
     finally:
         connection.close()
+    return of_state(state, library, found, constants, links, organisation)
+
+
+def linked(connection: duckdb.DuckDBPyConnection, folder: Path) -> tuple[str, str]:
+    """The people behind patients, and the organisations, as new files."""
+    links, _ = write(
+        connection,
+        folder,
+        "links",
+        f"select patient, {person_key('person')} as person, person as id from person_link order by 1",
+    )
+    organisation, _ = write(connection, folder, "organisation", "select * from organisation")
+    return links, organisation
+
+
+def of_state(
+    state: Manifest,
+    library: Library,
+    found: Mapping[str, Rows],
+    constants: Mapping[str, Constant],
+    links: str,
+    organisation: str,
+) -> Base:
+    """The base that these files are."""
+    types = {library.views[view].resource for view in found}
     return Base(
-        position=state.position, at=state.at, shape=shape_of(library, views, constants), views=found, links=links,
+        position=state.position, at=state.at, shape=shape_of(library, sorted(found), constants), views=found, links=links,
         organisation=organisation, lake_files=lake_files(state, types), lake_digests=dict(state.digests),
         erased=erased_digest(state),
     )  # fmt: skip

@@ -265,13 +265,14 @@ class Compiler:
         return (other.personal and "person" in kinds) or other.name in GIVEN or not _depends_on_people(self.plan, other)
 
 
-def base_query(view: View, constants: Mapping[str, Constant]) -> str:
+def base_query(view: View, constants: Mapping[str, Constant], *, keyed: bool = False) -> str:
     """A view, with the person behind each patient. A patient that no person is known for counts as one.
 
-    People are numbers here: P000000000017 is 17, the unlinked patient 5 is -5, anything else a digest.
+    People are numbers here: P000000000017 is 17, the unlinked patient 5 is -5, anything else a digest. With `keyed` these
+    numbers are read from the table `links`, which has them already.
     """
-    person = f"coalesce({person_key('l.person')}, -v._patient)"
-    return f"select v.*, {person} as person from ({to_sql(view, constants)}) v left join person_link l on l.patient = v._patient"
+    key, links = ("l.person", "links") if keyed else (person_key("l.person"), "person_link")
+    return f"select v.*, coalesce({key}, -v._patient) as person from ({to_sql(view, constants)}) v left join {links} l on l.patient = v._patient"
 
 
 def person_key(text: str) -> str:

@@ -15,6 +15,7 @@ from datetime import date, timedelta
 import duckdb
 
 from healthbrain.lake.engine import literal, name
+from healthbrain.lake.spark import Statements
 from healthbrain.measure.compile import GIVEN, Made
 from healthbrain.measure.periods import Span, covered, spans
 from healthbrain.measure.tally import CELLS, COLUMNS, KEYS, Counting, Group, calendar_of, statements
@@ -51,7 +52,7 @@ def calendars_of(counting: Counting, today: date, data_from: date | None) -> dic
     return {calendar: covered(one, spans(one, today), data_from) for calendar, one in counting.calendars.items()}
 
 
-def make_calendars(connection: duckdb.DuckDBPyConnection, calendars: Calendars) -> None:
+def make_calendars(connection: Statements, calendars: Calendars) -> None:
     """Tables of periods, and of the days that lie in each."""
     for calendar, periods in calendars.items():
         rows = ", ".join(f"({number}, date '{span.start}', date '{span.to}')" for number, span in enumerate(periods))
@@ -64,12 +65,12 @@ def make_calendars(connection: duckdb.DuckDBPyConnection, calendars: Calendars) 
         )
 
 
-def make_cells(connection: duckdb.DuckDBPyConnection) -> None:
+def make_cells(connection: Statements) -> None:
     """An empty table of cells."""
     connection.execute(f"create or replace temp table {CELLS} ({COLUMNS})")
 
 
-def count(connection: duckdb.DuckDBPyConnection, counting: Counting, groups: Sequence[Group]) -> None:
+def count(connection: Statements, counting: Counting, groups: Sequence[Group]) -> None:
     """Count the groups over the base tables as they are now; cells are added to what is there."""
     made = make_tables(connection, counting, groups)
     for group in groups:
@@ -80,7 +81,7 @@ def count(connection: duckdb.DuckDBPyConnection, counting: Counting, groups: Seq
 
 
 def make_tables(
-    connection: duckdb.DuckDBPyConnection, counting: Counting, groups: Sequence[Group], extra: Iterable[str] = ()
+    connection: Statements, counting: Counting, groups: Sequence[Group], extra: Iterable[str] = ()
 ) -> list[str]:
     """Make the tables that the groups need; returns the statements that take them away again.
 
