@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from healthbrain.measure.definition import Definition
-from healthbrain.measure.queries import Figure
+from healthbrain.measure.queries import Figure, Headline
 
 THRESHOLD = 5
 _T = TypeVar("_T")
@@ -40,6 +40,23 @@ def suppress_alone(figures: Sequence[Figure], one: Definition) -> list[Figure]:
     if not _about_people(one):
         return list(figures)
     return [_emptied(f) if _small(_counts(f, one), threshold(one)) else f for f in figures]
+
+
+def suppress_headlines(heads: Sequence[Headline]) -> list[Headline]:
+    """Headlines with what must not be shown taken out of them and of the periods they are compared with."""
+    return [
+        replace(
+            head,
+            now=suppress_alone([head.now], head.definition)[0],
+            before=_kept(head.before, head.definition),
+            year_before=_kept(head.year_before, head.definition),
+        )
+        for head in heads
+    ]
+
+
+def _kept(figure: Figure | None, one: Definition) -> Figure | None:
+    return None if figure is None else suppress_alone([figure], one)[0]
 
 
 def hide(parts: Sequence[tuple[int, ...]], least: int) -> set[int]:

@@ -131,8 +131,12 @@ async def _page(visit: Visit) -> tuple[CockpitPage, Area, list[list[object]]]:
         tree = await visit.platform.tree(connection)
         whole = await sees_whole(visit, connection, tree)
         area = area_of(visit, tree, whole)
+        people = await sees_people(visit, connection)
         heads = await measure.headline(connection, level=area.level, key=area.key)
+        heads = heads if people else suppression.suppress_headlines(heads)
         chosen = _chosen(heads, visit.query.get("measure", ""))
+        if whole and not people and visit.query.get("measure", "") != chosen:
+            chosen = await _showable(connection, heads) or chosen
         series = await measure.trend(connection, chosen, level=area.level, key=area.key) if chosen else []
         known = [figure.period for figure in series]
         period = wanted if (wanted := visit.query.get("period", "")) in known else (known[-1] if known else "")
@@ -140,7 +144,7 @@ async def _page(visit: Visit) -> tuple[CockpitPage, Area, list[list[object]]]:
         by_place = await measure.by_institution(connection, chosen, period or None) if chosen else []
         district = await measure.trend(connection, chosen) if chosen and whole and area.level != "district" else []
         weekly = await measure.trend(connection, _WEEKLY, level=area.level, key=area.key)
-        if chosen and not await sees_people(visit, connection):
+        if chosen and not people:
             known_measure = measure.definition(chosen)
             by_town = suppression.suppress(by_town, known_measure)
             by_place = suppression.suppress(by_place, known_measure)
@@ -153,7 +157,7 @@ async def _page(visit: Visit) -> tuple[CockpitPage, Area, list[list[object]]]:
     figure = next((f for f in series if f.period == period), None)
     base = {"measure": chosen, "period": visit.query.get("period", "")}
     target = definition.target(int(period[:4])) if definition and period else None
-    town_values = _town_values(said, by_town, chosen, base, area)
+    town_values = _town_values(said, by_town, chosen, base, area, open_=whole)
     page = CockpitPage(
         title=said.say(N_("%(area)s cockpit")) % {"area": area.name} if not said.chinese else f"{area.name} · 驾驶舱",
         lede="",
@@ -166,7 +170,14 @@ async def _page(visit: Visit) -> tuple[CockpitPage, Area, list[list[object]]]:
         measures=[(h.definition.id, figures.title(said, h.definition)) for h in heads],
         area=area.code,
         kpis=_cards(said, [h for h in heads if h.definition.order < _CARDS or h.definition.id == chosen], chosen, area),
-        map=map_view(said, name, town_values, "%" if definition and definition.unit == "%" else "", 0),
+        map=map_view(
+            said,
+            name,
+            town_values,
+            "%" if definition and definition.unit == "%" else "",
+            0,
+            few=any(figure.suppressed for figure in by_town),
+        ),
         towns=_town_ranks(said, by_town, chosen, base, area, target),
         places=_place_ranks(said, tree, places, chosen, base, area, target),
         places_title=said.say(N_("Institutions"))
@@ -195,9 +206,22 @@ def _chosen(heads: Sequence[Headline], wanted: str) -> str:
     known = [head.definition.id for head in heads]
     if wanted in known:
         return wanted
-    # an outcome tells a leader more than data coverage, which comes first in the definitions
+    return next(iter(_outcomes(heads)), known[0] if known else "")
+
+
+def _outcomes(heads: Sequence[Headline]) -> list[str]:
+    """Shares with a target: an outcome tells a leader more than data coverage, which comes first in the definitions."""
     shares = [h.definition.id for h in heads if h.definition.kind == "proportion" and h.definition.members and h.target]
-    return next((id_ for id_ in shares if id_ != "HUB-EX-11"), known[0] if known else "")
+    return [id_ for id_ in shares if id_ != "HUB-EX-11"]
+
+
+async def _showable(connection: Connection, heads: Sequence[Headline]) -> str:
+    """The first outcome whose figures may be shown for most towns, so that a reader without small counts has a map."""
+    for id_ in _outcomes([head for head in heads if head.definition.order < _CARDS]):
+        figures_of = suppression.suppress(await measure.by_division(connection, id_), measure.definition(id_))
+        if sum(figure.value is not None for figure in figures_of) * 2 > len(towns()):
+            return id_
+    return ""
 
 
 def _belongs(tree: Tree, figure: Figure, area: Area, whole: bool) -> bool:
@@ -239,7 +263,7 @@ def _cards(said: Language, heads: Sequence[Headline], chosen: str, area: Area) -
 
 
 def _town_values(
-    said: Language, by_town: Sequence[Figure], chosen: str, base: dict[str, str], area: Area
+    said: Language, by_town: Sequence[Figure], chosen: str, base: dict[str, str], area: Area, *, open_: bool
 ) -> list[TownValue]:
     found = {figure.key: figure for figure in by_town}
     values = []
@@ -249,7 +273,7 @@ def _town_values(
         text = (
             figures.value_text(said, measure.definition(chosen), value)
             if value is not None
-            else said.say(N_("No data"))
+            else figures.missing(said, figure)
         )
         tip = f"{town.said(said)}  {text}"
         if figure and figure.denominator:
@@ -261,7 +285,7 @@ def _town_values(
                 value,
                 text,
                 tip,
-                _url(**base, area=town.code),
+                _url(**base, area=town.code) if open_ else "",
                 town.code in (area.code, area.town),
             )
         )
@@ -324,7 +348,9 @@ def _ranks(
             Rank(
                 place=place if value is not None else 0,
                 label=name,
-                value=figures.value_text(said, definition, value) if value is not None else said.say(N_("No data")),
+                value=figures.value_text(said, definition, value)
+                if value is not None
+                else figures.missing(said, figure),
                 url=_url(**base, area=code),
                 share=value if share else (value / top * 100 if value is not None and top else None),
                 goal=target if share else None,

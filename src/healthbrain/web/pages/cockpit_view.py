@@ -95,6 +95,7 @@ class MapView:
     towns: Sequence[TownValue]
     bounds: Sequence[float]
     legend: Sequence[tuple[int, str]]
+    few: bool = False  # whether some towns have too few people to be shown
 
     def drawing(self) -> dict[str, Any]:
         """What the script in the page draws."""
@@ -141,7 +142,9 @@ class CockpitPage:
     hidden: Mapping[str, str] = field(default_factory=dict)
 
 
-def map_view(said: Language, title: str, towns: Sequence[TownValue], unit: str, digits: int) -> MapView:
+def map_view(
+    said: Language, title: str, towns: Sequence[TownValue], unit: str, digits: int, *, few: bool = False
+) -> MapView:
     """The map with its classes and their words."""
     bounds = charts.classes([town.value for town in towns])
     low = bounds[0] - (bounds[1] - bounds[0]) if len(bounds) > 1 else 0.0
@@ -151,4 +154,4 @@ def map_view(said: Language, title: str, towns: Sequence[TownValue], unit: str, 
             break
         legend.append((number, f"{said.number(low, digits)}–{said.number(bound, digits)}{unit}"))
         low = bound
-    return MapView(title, towns, bounds, legend)
+    return MapView(title, towns, bounds, legend, few)

@@ -52,6 +52,11 @@ def value_text(said: Language, definition: Definition, value: float | None) -> s
     return f"{text}%" if definition.unit == "%" else text
 
 
+def missing(said: Language, figure: Figure | None) -> str:
+    """Why there is no value: nobody was counted, or too few to be shown to this reader."""
+    return said.say(N_("Too few people")) if figure is not None and figure.suppressed else said.say(N_("No data"))
+
+
 def period_text(said: Language, period: str) -> str:
     """A period in words: 2026年11月, 2026年第47周, 2026年第3季度, 2026年."""
     if "W" in period:
@@ -108,7 +113,7 @@ def card(said: Language, one: Headline, *, url: str, chosen: bool, history: Sequ
         definition_url=f"/measures/{definition.id}",
         version=now.version,
         chosen=chosen,
-        missing=said.say(N_("No data")) if now.value is None else "",
+        missing=missing(said, now) if now.value is None else "",
         target=value_text(said, definition, one.target) if one.target is not None else "",
         share=now.value if share else None,
         goal=one.target if share else None,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from starlette.responses import Response
 
 from healthbrain import measure
-from healthbrain.measure import Definition, Figure, built_in, suppression
+from healthbrain.measure import Definition, Figure, Headline, built_in, suppression
 from healthbrain.web.charts import Chart
 from healthbrain.web.export import csv_response
 from healthbrain.web.geography import towns
@@ -18,6 +20,10 @@ from healthbrain.web.screen import Crumb, show
 from healthbrain.web.visit import Visit
 
 _PERIODS = 12  # columns of the table by town
+_ITSELF = {
+    "week": N_("the week itself"), "month": N_("the month itself"), "quarter": N_("the quarter itself"),
+    "year": N_("the year itself"), "rolling": N_("the months up to the day of the data"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +44,10 @@ class MeasureLine:
 class MeasuresPage:
     """Context of measures.html."""
 
-    measures: Sequence[MeasureLine]
+    groups: Sequence[tuple[str, Sequence[MeasureLine]]]  # by the document the definitions come from
+    asked: str
+    counted: bool  # only those that have a value
+    found: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,29 +73,70 @@ class MeasurePage:
 
 
 async def measures(visit: Visit) -> Response:
-    """All definitions with their latest figure."""
-    said = visit.language
+    """All definitions with their latest figure, by source; `q` keeps those that hold the words, `counted` those with a value."""
     async with visit.platform.pool.connection() as connection:
         tree = await visit.platform.tree(connection)
         area = cockpit.area_of(visit, tree, await cockpit.sees_whole(visit, connection, tree))
-        heads = {h.definition.id: h for h in await measure.headline(connection, level=area.level, key=area.key)}
-    lines = []
-    for one in built_in():
-        head = heads.get(one.id)
-        target = head.target if head else None
-        lines.append(
-            MeasureLine(
-                one.id,
-                figures.title(said, one),
-                f"{one.source.document} {one.source.clause}",
-                figures.value_text(said, one, head.now.value) if head else "—",
-                figures.value_text(said, one, target) if target is not None else "",
-                figures.period_text(said, head.now.period) if head else "—",
-                one.version,
-                bool(figures.poor(one, head.now.value, target)) if head else False,
-            )
-        )
-    return show(visit, "measures.html", MeasuresPage(lines), crumbs=_crumbs(visit))
+        found = await measure.headline(connection, level=area.level, key=area.key)
+        if not await cockpit.sees_people(visit, connection):
+            found = suppression.suppress_headlines(found)
+    heads = {head.definition.id: head for head in found}
+    asked, counted = visit.query.get("q", "").strip()[:80], bool(visit.query.get("counted"))
+    shown = [
+        one
+        for one in built_in()
+        if _holds(one, asked.lower().split())
+        and (not counted or (one.id in heads and heads[one.id].now.value is not None))
+    ]
+    page = MeasuresPage(_grouped(visit.language, shown, heads), asked, counted, len(shown))
+    return show(visit, "measures.html", page, crumbs=_crumbs(visit))
+
+
+def _holds(one: Definition, words: Sequence[str]) -> bool:
+    text = " ".join((one.id, *one.title.values(), one.source.document, one.source.clause)).lower()
+    return all(word in text for word in words)
+
+
+def _grouped(
+    said: Language, shown: Sequence[Definition], heads: Mapping[str, Headline]
+) -> list[tuple[str, list[MeasureLine]]]:
+    """The lines under their source; sources of only one or two measures come together at the end."""
+    sources = Counter(_family(one) for one in built_in())
+    groups: dict[str, list[MeasureLine]] = {}
+    for one in shown:
+        family = _family(one)
+        groups.setdefault(family if sources[family] > 2 else "", []).append(_line(said, one, heads.get(one.id)))
+    rest = groups.pop("", [])
+    return [*groups.items(), *([(said.say(N_("Other sources")), rest)] if rest else [])]
+
+
+def _family(one: Definition) -> str:
+    """The first document a definition names, without its part or edition."""
+    return re.split("[；（(]", one.source.document)[0].removesuffix("指标框架")
+
+
+def _line(said: Language, one: Definition, head: Headline | None) -> MeasureLine:
+    target = head.target if head else None
+    return MeasureLine(
+        one.id,
+        figures.title(said, one),
+        f"{one.source.document} {one.source.clause}",
+        _latest(said, one, head),
+        figures.value_text(said, one, target) if target is not None else "",
+        figures.period_text(said, head.now.period) if head else "—",
+        one.version,
+        bool(figures.poor(one, head.now.value, target)) if head else False,
+    )
+
+
+def _latest(said: Language, one: Definition, head: Headline | None) -> str:
+    if head is None:
+        return "—"
+    if head.now.value is None:
+        return figures.missing(said, head.now)
+    return " ".join(
+        (figures.value_text(said, one, head.now.value), figures.unit(said, one) if one.unit != "%" else "")
+    ).strip()
 
 
 async def one_measure(visit: Visit) -> Response:
@@ -151,8 +201,13 @@ def _suppressed(by_town: dict[str, list[Figure]], definition: Definition) -> dic
 
 
 def _values(said: Language, definition: Definition, own: Sequence[Figure], periods: Sequence[str]) -> list[str]:
-    known = {figure.period: figure.value for figure in own}
-    return [figures.value_text(said, definition, known.get(period)) for period in periods]
+    known = {figure.period: figure for figure in own}
+    return [
+        figures.missing(said, figure)
+        if (figure := known.get(period)) is not None and figure.suppressed
+        else figures.value_text(said, definition, figure.value if figure else None)
+        for period in periods
+    ]
 
 
 def _versions(said: Language, series: Sequence[Figure]) -> list[tuple[str, str, str]]:
@@ -165,7 +220,7 @@ def _versions(said: Language, series: Sequence[Figure]) -> list[tuple[str, str, 
 def _window(said: Language, definition: Definition) -> str:
     if definition.window_months:
         return said.say(N_("the %(number)s months up to the end of the period")) % {"number": definition.window_months}
-    return said.say(N_("the week itself")) if definition.period == "week" else said.say(N_("the month itself"))
+    return said.say(_ITSELF[definition.period])
 
 
 def _csv(
