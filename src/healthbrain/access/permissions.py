@@ -35,6 +35,7 @@ _OTHER_CLASSES: dict[str, ResourceClass] = {
     "indicator": "indicator",  # figures on the cockpit
     "supervision": "supervision",  # notices to units about indicators, and their answers (督办)
     "report": "report",  # evaluation reports of plans
+    "ViewDefinition": "open",  # how tables are made of resources (SQL on FHIR): no type of R4, but as open as a Measure
     "administration": "administration",  # accounts, tokens, organisations, sources, settings
 }
 
@@ -180,7 +181,7 @@ _MEANINGS = {
     "care": "the own institution, and the persons on the own panel wherever their data lie",
     "emergency": "care, and for an hour each person opened by breaking the glass with a reason",
     "self": "the own person, wherever the data lie",
-    "open": "organisations, practitioners, terminology, definitions: the types listed below",
+    "open": "organisations, practitioners, terminology, definitions: the types listed below, and ViewDefinition",
     "clinical": "every other resource type",
     "audit": "AuditEvent",
     "arrival": "what sources delivered: raw messages and what became of them",

@@ -29,6 +29,8 @@ from healthbrain.api.rates import Rates, client_of
 from healthbrain.api.reading import Reading
 from healthbrain.api.streamed import Streamed
 from healthbrain.api.subscriptions import Subscriptions
+from healthbrain.api.view_wishes import has_own_formats
+from healthbrain.api.views import Views
 from healthbrain.api.witness import event_of
 from healthbrain.api.writing import Writing
 from healthbrain.errors import (
@@ -71,6 +73,7 @@ class Fhir:
         self._audits = Audits(platform, self._gate)
         self._subscriptions = Subscriptions(platform, self._gate)
         self._bulk = Bulk(platform, self._gate)
+        self._views = Views(platform, self._gate)
         self._operations = Operations(platform, self._gate)
         self._offers = Offers(platform, self._gate, self._writing)
 
@@ -108,7 +111,8 @@ class Fhir:
             raise Unavailable(text, issues=[Issue("error", "timeout", "", text)]) from None
 
     async def _answer(self, call: Call) -> Answer:
-        media.wanted_format(call)
+        if not has_own_formats(call.segments):
+            media.wanted_format(call)
         if call.segments not in _OPEN:
             try:
                 await self._authenticate(call)
@@ -136,7 +140,7 @@ class Fhir:
     def _route(self, call: Call) -> Handler:
         if (handlers := self._bulk.handlers(call) or self._subscriptions.handlers(call)) is not None:
             return self._choose(call, handlers)
-        if (handlers := self._offers.handlers(call)) is not None:
+        if (handlers := self._views.handlers(call) or self._offers.handlers(call)) is not None:
             return self._choose(call, handlers)
         match call.segments:
             case []:

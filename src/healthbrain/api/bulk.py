@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 
 from healthbrain import exchange
 from healthbrain.access import Gate
-from healthbrain.api import uploads
+from healthbrain.api import uploads, view_exports
 from healthbrain.api.answer import Answer, http_date
 from healthbrain.api.call import Call, Params
 from healthbrain.api.lending import ask, lend
@@ -30,10 +30,12 @@ from healthbrain.exchange.bulkdata import Job, Wish
 from healthbrain.exchange.bulkdata.files import pieces
 from healthbrain.exchange.bulkdata.wishes import NDJSON, Level
 from healthbrain.fhir import dump, parse
+from healthbrain.lake.sof.files import CONTENT
 from healthbrain.store.streaming import check_filter
 
 JOBS = "$bulk"  # the path below which jobs and their files are
 _RETRY = b"1"
+_KINDS: dict[str, bytes] = {kind: text.encode() for kind, text in CONTENT.items()}  # of the files of views
 
 Handlers = dict[str, Callable[[], Awaitable[Answer]]]
 
@@ -159,6 +161,8 @@ class Bulk:
         if job.state == "failed":
             return Answer(500, dump(job.error or {}))
         headers = [(b"expires", http_date(job.expires_at))] if job.expires_at else []
+        if job.kind == "view":
+            return Answer(200, dump(view_exports.result_of(job)), headers)
         manifest = manifest_of(job)
         return Streamed(200, None, headers, pieces=iter([json.dumps(manifest, ensure_ascii=False).encode()]))
 
@@ -175,12 +179,14 @@ class Bulk:
     async def file(self, call: Call, id_: str, name: str) -> Answer:
         """GET one of the files"""
         self._trace(call, "", id_, f"{JOBS} file {name}"[:200])
-        path = bulkdata.open_file(self._root, await self._job(call, id_), name)
+        job = await self._job(call, id_)
+        path = bulkdata.open_file(self._root, job, name)
         packed = b"gzip" in call.headers.get(b"accept-encoding", b"")
         headers: list[tuple[bytes, bytes]] = []
         if packed:
             headers = [(b"content-encoding", b"gzip"), (b"content-length", b"%d" % path.stat().st_size)]
-        return Streamed(200, None, headers, b"application/fhir+ndjson", pieces(path, packed=packed))
+        kind = _KINDS.get(name.rpartition(".")[2]) if job.kind == "view" else None
+        return Streamed(200, None, headers, kind or b"application/fhir+ndjson", pieces(path, packed=packed))
 
     # -- what they share
 

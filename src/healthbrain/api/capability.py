@@ -10,6 +10,7 @@ from typing import Any
 import healthbrain
 from healthbrain.api.offers import operations_of, operations_of_system
 from healthbrain.fhir import Definitions, dump
+from healthbrain.lake.stored import SEARCHED
 from healthbrain.store import Custom
 
 _INTERACTIONS = (
@@ -31,6 +32,12 @@ _SUBSCRIPTION = {
     "replay": "urn:healthbrain:operation:replay",
 }
 _BULK = "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/"
+_ON_VIEWS = [
+    {"name": name, "definition": f"http://sql-on-fhir.org/OperationDefinition/${name}"}
+    for name in ("viewdefinition-run", "viewdefinition-export")
+]
+_VIEW_PARAMS = {"url": "uri", "name": "string"}
+_OF_VIEWS = ("read", "vread", "update", "delete", "history-instance", "create", "search-type")
 
 
 def statement(definitions: Definitions, base: str, since: datetime, added: Sequence[Custom] = ()) -> bytes:
@@ -54,7 +61,10 @@ def statement(definitions: Definitions, base: str, since: datetime, added: Seque
                     " or in `_filter`. Functional lists: `_list=$current-problems`, `$current-medications`,"
                     " `$current-allergies`, `$current-drug-allergies`.",
                     "security": _security(base),
-                    "resource": [_resource(definitions, name, added) for name in definitions.types],
+                    "resource": [
+                        *(_resource(definitions, name, added) for name in definitions.types),
+                        _view_definition(),
+                    ],
                     "compartment": [
                         f"http://hl7.org/fhir/CompartmentDefinition/{name.lower()}" for name in definitions.compartments
                     ],
@@ -71,6 +81,7 @@ def statement(definitions: Definitions, base: str, since: datetime, added: Seque
                         *operations_of_system(),
                         {"name": "export", "definition": _BULK + "export"},
                         {"name": "import", "definition": "urn:healthbrain:operation:import"},
+                        *_ON_VIEWS,
                     ],
                 }
             ],
@@ -136,6 +147,20 @@ def _resource(definitions: Definitions, name: str, added: Sequence[Custom]) -> d
     if name in ("Patient", "Group"):
         resource["operation"].append({"name": "export", "definition": f"{_BULK}{name.lower()}-export"})
     return {key: value for key, value in resource.items() if value != []}
+
+
+def _view_definition() -> dict[str, Any]:
+    """Flat tables over resources (SQL on FHIR v2): no type of R4, served beside them."""
+    return {
+        "type": "ViewDefinition",
+        "profile": "https://sql-on-fhir.org/ig/StructureDefinition/ViewDefinition",
+        "interaction": [{"code": code} for code in _OF_VIEWS],
+        "versioning": "versioned-update",
+        "readHistory": True,
+        "updateCreate": True,
+        "searchParam": [{"name": name, "type": _VIEW_PARAMS.get(name, "token")} for name in SEARCHED],
+        "operation": list(_ON_VIEWS),
+    }
 
 
 @cache

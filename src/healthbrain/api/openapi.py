@@ -28,6 +28,8 @@ _BODIES = {
     "form": (_FORM,),
     "query": ("application/json", "application/graphql"),
     "ndjson": ("application/fhir+ndjson",),
+    "rows": (_JSON, _XML),
+    "tables": (_JSON, _XML),
 }
 
 # (address, method, summary, successes, what it takes)
@@ -75,6 +77,17 @@ _TABLE: tuple[tuple[str, str, str, tuple[int, ...], str], ...] = (
     ("/$bulk/{job}", "get", "How far an export or import is", (200, 202), "job"),
     ("/$bulk/{job}", "delete", "Stop it and delete its files", (202,), ""),
     ("/$bulk/{job}/{file}", "get", "A file of an export", (200,), "file"),
+    ("/ViewDefinition", "get", "Find views (SQL on FHIR)", (200,), "views"),
+    ("/ViewDefinition", "post", "Store a view", (201,), "resource"),
+    ("/ViewDefinition/{id}", "get", "Read a view", (200,), ""),
+    ("/ViewDefinition/{id}", "put", "Change a view, or create it under this id", (200, 201), "resource"),
+    ("/ViewDefinition/{id}", "delete", "Delete a view", (204,), ""),
+    ("/ViewDefinition/{id}/_history", "get", "Versions of a view", (200,), ""),
+    ("/$viewdefinition-run", "post", "Run a view: rows as NDJSON, CSV, Parquet or JSON", (200,), "rows"),
+    ("/ViewDefinition/$viewdefinition-run", "post", "Run a view: rows as NDJSON, CSV, Parquet or JSON", (200,), "rows"),
+    ("/ViewDefinition/{id}/$viewdefinition-run", "get", "Run this view", (200,), "run"),
+    ("/$viewdefinition-export", "post", "Rows of views as files: answers 202 and where to ask", (202,), "tables"),
+    ("/ViewDefinition/{id}/$viewdefinition-export", "get", "Rows of this view as a file", (202,), "table"),
     ("/Subscription/$status", "get", "How several subscriptions stand", (200,), "status"),
     ("/Subscription/{id}/$status", "get", "How a subscription stands", (200,), ""),
     ("/Subscription/{id}/$events", "get", "What it was told of, again", (200,), "events"),
@@ -93,6 +106,9 @@ _QUERIES = {
     "lastn": ("patient", "category", "code", "max"),
     "stats": ("subject", "code", "system", "statistic", "period", "duration", "limit", "include"),
     "export": ("_type", "_since", "_typeFilter", "_elements", "_outputFormat"),
+    "run": ("_format", "header", "_limit", "_since", "patient", "group"),
+    "table": ("_format", "header", "_since", "patient", "group"),
+    "views": ("url", "name", "resource", "status", "version", "_id", "_count"),
     "status": ("id",),
     "events": ("eventsSinceNumber", "eventsUntilNumber", "content"),
     "audit": ("patient", "agent", "entity", "action", "outcome", "date", "_count"),
@@ -145,7 +161,7 @@ def _operation(address: str, method: str, summary: str, successes: tuple[int, ..
     for name in _QUERIES.get(takes, ()):
         needed = (takes, name) in _REQUIRED
         parameters.append({"name": name, "in": "query", "required": needed, "schema": {"type": "string"}})
-    if takes == "export":
+    if takes in ("export", "tables", "table"):
         prefer = {"type": "string", "enum": ["respond-async"]}
         parameters.append({"name": "Prefer", "in": "header", "required": True, "schema": prefer})
     made: Tree = {
@@ -211,6 +227,9 @@ def _success(status: int, takes: str) -> Tree:
             "description": "a resource a line",
             "content": {"application/fhir+ndjson": {"schema": {"type": "string"}}},
         }
+    if takes in ("rows", "run"):
+        kinds = ("application/ndjson", "text/csv", "application/json", "application/vnd.apache.parquet", _JSON)
+        return {"description": "the rows", "content": {kind: {"schema": {}} for kind in kinds}}
     if takes in ("graphql", "query"):
         result = {"type": "object", "properties": {"data": {}, "errors": {"type": "array"}}}
         return {"description": "the result", "content": {"application/json": {"schema": result}}}

@@ -64,7 +64,9 @@ async def asked(call: Call) -> Asked:
             if not isinstance(part, dict) or not isinstance(part.get("name"), str):
                 raise Incorrect("each of the Parameters has a name")
             values += [
-                (part["name"], value) for key, value in part.items() if key.startswith("value") or key == "resource"
+                (part["name"], value)
+                for key, value in part.items()
+                if key.startswith("value") or key in ("resource", "part")
             ]
     return Asked(tuple(values))
 

@@ -17,7 +17,7 @@ from healthbrain.exchange import bulkdata, notify
 from healthbrain.exchange.bulkdata import Desk
 from healthbrain.lake import Lake
 from healthbrain.measure import DeliveryDay, supervision
-from healthbrain.runtime import catalogue, erasure
+from healthbrain.runtime import catalogue, erasure, views
 from healthbrain.runtime.lakes import retention
 from healthbrain.runtime.platform import Platform
 from healthbrain.store import Position, prune
@@ -76,7 +76,7 @@ async def publish_measures(platform: Platform) -> bool:
             return False
         deliveries = await delivery_days(platform, connection)
     try:
-        done = await measure.refresh(platform.pool, reader, at, deliveries=deliveries)
+        done = await measure.refresh(platform.pool, reader, at, deliveries=deliveries, cluster=platform.settings.cluster)
     except Conflict:
         return False  # another process computes them now
     async with platform.pool.connection() as connection:
@@ -140,6 +140,11 @@ async def export(platform: Platform) -> bool:
     return await bulkdata.work_export(desk(platform))
 
 
+async def export_views(platform: Platform) -> bool:
+    """Work on the next export of views that somebody asked for."""
+    return await views.export_views(platform, desk(platform))
+
+
 async def load_uploads(platform: Platform) -> bool:
     """Work on the next import that somebody asked for."""
     return await bulkdata.work_import(desk(platform), platform.observers)
@@ -148,6 +153,7 @@ async def load_uploads(platform: Platform) -> bool:
 async def sweep_files(platform: Platform) -> bool:
     """Remove the files of exports that nobody will fetch any more."""
     await bulkdata.sweep(platform.pool, platform.settings.data / "export", platform.clock())
+    await asyncio.to_thread(views.sweep_runs, platform.settings.data / "runs", platform.clock())
     return False
 
 

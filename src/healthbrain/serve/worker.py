@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from healthbrain.runtime.jobs import (
     count_catalogue,
     escalate_tasks,
     export,
+    export_views,
     find_events,
     finish_erasures,
     follow_feed,
@@ -33,7 +33,7 @@ from healthbrain.runtime.jobs import (
     sweep_files,
     tidy_subscriptions,
 )
-from healthbrain.serve.process import die_with_parent, settle_memory
+from healthbrain.serve.process import die_with_parent, give_way, settle_memory
 from healthbrain.settings import Settings, load
 
 log = logging.getLogger("healthbrain.worker")
@@ -59,6 +59,7 @@ JOBS = (
     Job("catalogue", timedelta(minutes=1), count_catalogue),
     Job("feed", timedelta(hours=6), prune_feed),
     Job("export", timedelta(seconds=1), export, lane="export"),
+    Job("view export", timedelta(seconds=1), export_views, lane="view export"),
     Job("import", timedelta(seconds=1), load_uploads, lane="import"),
     Job("events", timedelta(seconds=0.5), find_events, lane="events"),
     Job("notifications", timedelta(seconds=0.5), send_notifications, lane="notifications"),
@@ -103,7 +104,7 @@ async def _next_run(job: Job, platform: Platform) -> datetime:
 def main() -> None:
     """Process entry."""
     die_with_parent(signal.SIGTERM)
-    os.nice(10)  # the doors go first: what is derived can follow a little later
+    give_way()  # what is derived can follow a little later
     settings = load()
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
     asyncio.run(run(settings))

@@ -16,7 +16,7 @@ from healthbrain.database import Pool
 from healthbrain.errors import NotFound
 from healthbrain.exchange.bulkdata import jobs
 
-_NAME = re.compile(r"[A-Za-z]+-[0-9]{4,}\.ndjson")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*-[0-9]{4,}\.(?:ndjson|csv|json|parquet)")
 _ID = re.compile(r"[0-9a-f]{32}")
 _MOST_LINES = 100_000
 _MOST_BYTES = 128 * 1024 * 1024

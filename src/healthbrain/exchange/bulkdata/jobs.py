@@ -20,14 +20,14 @@ from healthbrain.scope import Grant, Principal, Rule
 from healthbrain.store import Position
 from healthbrain.store.streaming import Snapshot
 
-Kind = Literal["export", "import"]
+Kind = Literal["export", "import", "view"]
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 
 KEPT = timedelta(hours=24)  # results and files after the job ended
 REMEMBERED = timedelta(days=8)  # transaction times of exports, so that the next one can begin exactly there
 ATTEMPTS = 5  # a job that fails by our fault this often is given up
 MOST_WAITING = 20  # jobs of one organisation that are not done yet
-_LOCKS = {"export": 0x48420301, "import": 0x48420302}
+_LOCKS = {"export": 0x48420301, "import": 0x48420302, "view": 0x48420303}
 
 _COLUMNS = "id, kind, organisation, account, principal, base, request, wish, state, asked_at, ended_at, attempts, progress, transaction_at, result, error"
 _ADD = """
@@ -49,7 +49,7 @@ select snapshot, epoch from bulk_job
 where kind = 'export' and organisation = %s and transaction_at = %s and snapshot is not null limit 1"""
 _EXPIRE = """
 update bulk_job set state = 'cancelled', ended_at = coalesce(ended_at, %s), result = null
-where kind = 'export' and state <> 'cancelled' or kind = 'import' and state in ('done', 'failed')"""
+where kind in ('export', 'view') and state <> 'cancelled' or kind = 'import' and state in ('done', 'failed')"""
 _FORGET = "delete from bulk_job where ended_at < %s"
 _KNOWN = "select id, state <> 'cancelled' and (ended_at is null or ended_at > %s) from bulk_job"
 _OLDEST = """

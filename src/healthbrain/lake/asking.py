@@ -1,0 +1,85 @@
+"""Running a view over the lake for somebody: only rows that their scope opens, narrowed by what they asked.
+
+A view that is materialised and as fresh as the lake is read from its files; the answer is the same.
+"""
+
+# ruff: noqa: S608  # statements are made here; numbers and quoted names only
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from healthbrain.errors import Unavailable
+from healthbrain.lake.engine import literal, name
+from healthbrain.lake.reader import Lake
+from healthbrain.lake.seen import seen
+from healthbrain.lake.sof import Target, ViewDefinition
+from healthbrain.lake.sof.files import Layout
+from healthbrain.lake.sof.running import Outcome, run_noting_patients
+from healthbrain.scope import Scope
+from healthbrain.store import patient_key
+
+MEMORY = "1GB"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A view, and of which rows: those that `scope` opens, of these patients (None: of whomever), written at or after `since`."""
+
+    view: ViewDefinition
+    scope: Scope
+    patients: tuple[int, ...] | None = None
+    since: datetime | None = None
+
+
+def answer(
+    lake: Lake,
+    question: Question,
+    out: Path,
+    layout: Layout,
+    began: Callable[[duckdb.DuckDBPyConnection], None] = lambda _: None,
+) -> Outcome:
+    """Write the rows into `out`. `began` is given the connection, by which the run can be interrupted.
+
+    Raises Incorrect for the view, Unavailable when the run was interrupted or needs more memory than it may take.
+    """
+    type_ = question.view.resource
+    connection = lake.connect(types=(type_,), memory=MEMORY)
+    began(connection)
+    try:
+        relation = seen(connection, question.scope, type_, name(type_))
+        relation = f"({_narrowed(question, relation)})"
+        return run_noting_patients(connection, question.view, Target(relation=relation), out, layout)
+    except duckdb.InterruptException:
+        raise Unavailable(
+            "the view ran too long and was stopped; ask for less, or export it with $viewdefinition-export"
+        ) from None
+    except duckdb.OutOfMemoryException:
+        raise Unavailable("the view needs more memory than a run may take; ask for less at once") from None
+    finally:
+        connection.close()
+
+
+def members_of(group: Mapping[str, Any]) -> set[int]:
+    """The patients of a Group resource, by key."""
+    found = set()
+    for member in group.get("member", ()):
+        type_, _, id_ = str(member.get("entity", {}).get("reference", "")).rpartition("/")
+        if type_.rpartition("/")[2] == "Patient" and id_ and not member.get("inactive"):
+            found.add(patient_key(id_))
+    return found
+
+
+def _narrowed(question: Question, relation: str) -> str:
+    tests = []
+    if question.patients is not None:
+        keys = ", ".join(str(int(key)) for key in question.patients)
+        tests.append(f"p._patient in ({keys})" if keys else "false")
+    if question.since is not None:
+        tests.append(f"p._updated >= timestamptz {literal(question.since.isoformat())}")
+    return f"select p.* from {relation} p" + (f" where {' and '.join(tests)}" if tests else "")

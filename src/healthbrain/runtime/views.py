@@ -1,0 +1,143 @@
+"""Views in the background: exports that somebody asked for ($viewdefinition-export), and materialised views kept fresh.
+
+An export is a bulk job of its own kind: one at a time for each organisation, cancelled and expired like the others, and given up when
+the requester may no longer see what was asked. Whose rows are in a file is in the audit log before the job is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import shutil
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from healthbrain import audit
+from healthbrain.audit import Event
+from healthbrain.errors import Forbidden
+from healthbrain.exchange import bulkdata
+from healthbrain.exchange.bulkdata import Desk, Job, jobs
+from healthbrain.exchange.bulkdata.export import worked
+from healthbrain.lake import Lake
+from healthbrain.lake.asking import Question, answer, members_of
+from healthbrain.lake.sof import read_view
+from healthbrain.lake.sof.files import Layout
+from healthbrain.lake.sof.running import Outcome
+from healthbrain.runtime.platform import Platform
+from healthbrain.store import patient_key
+
+_BEAT_SECONDS = 1.0
+_RUNNING = timedelta(hours=1)  # a run takes minutes at most
+_NAMED = 2000  # patients in one audit event
+
+
+async def export_views(platform: Platform, desk: Desk) -> bool:
+    """Work on the next export of views; False when there is none."""
+    async with jobs.next_job(desk.pool, "view") as job:
+        if job is None:
+            return False
+        await worked(desk, job, _Export(platform, desk, job).run)
+    return True
+
+
+class _Export:
+    def __init__(self, platform: Platform, desk: Desk, job: Job) -> None:
+        self._platform = platform
+        self._desk = desk
+        self._job = job
+        self._folder = bulkdata.folder_of(desk.root, job.id)
+
+    async def run(self) -> None:
+        """Every view of the wish, one after the other."""
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+        self._folder.mkdir(parents=True)
+        views = self._job.wish["views"]
+        lake = Lake(self._platform.settings.lake)
+        as_of = lake.as_of() or self._desk.clock()
+        output: list[dict[str, Any]] = []
+        for number, one in enumerate(views, 1):
+            await jobs.beat(self._desk.pool, self._job, f"{one['name']} ({number} of {len(views)} views)")
+            output.append(await self._take(lake, one, number))
+        result = {"output": output, "as_of": as_of.isoformat()}
+        async with self._desk.pool.connection() as connection:
+            await jobs.done(connection, self._job, result, self._desk.clock())
+
+    async def _take(self, lake: Lake, one: Mapping[str, Any], number: int) -> dict[str, Any]:
+        wish = self._job.wish
+        question = await self._question(one)
+        name = f"{one['name']}-{number:04d}.{wish['format']}"
+        plain = self._folder / name
+        done = await self._attended(lake, question, plain, Layout(wish["format"], wish["header"]))
+        await self._note(done, str(one["name"]), question.view.resource)
+        await asyncio.to_thread(_pack, plain)
+        return {"name": name, "type": one["name"], "count": done.rows}
+
+    async def _question(self, one: Mapping[str, Any]) -> Question:
+        """What the requester may see of it now."""
+        wish, who = self._job.wish, self._job.principal
+        view = read_view(one["definition"])
+        async with self._desk.pool.connection() as connection:
+            scope = await self._desk.decide(connection, who, "search", view.resource)
+            if not scope.identified:
+                raise Forbidden("you see figures, not single residents; declare a purpose of use that allows it first")
+            keys: set[int] | None = {patient_key(id_) for id_ in wish["patients"]} if wish["patients"] else None
+            for group in wish["groups"]:
+                own = await self._desk.decide(connection, who, "read", "Group")
+                found = await self._platform.store.read(connection, "Group", group, scope=own)
+                keys = (keys or set()) | members_of(found.resource)
+        since = datetime.fromisoformat(wish["since"]) if wish["since"] else None
+        return Question(view, scope, None if keys is None else tuple(sorted(keys)), since)
+
+    async def _attended(self, lake: Lake, question: Question, out: Path, layout: Layout) -> Outcome:
+        """Run it, looking now and then whether it is still wanted."""
+        running: list[duckdb.DuckDBPyConnection] = []
+        task = asyncio.create_task(asyncio.to_thread(answer, lake, question, out, layout, running.append))
+        try:
+            while not task.done():
+                await asyncio.wait([task], timeout=_BEAT_SECONDS)
+                if not task.done():
+                    await jobs.beat(self._desk.pool, self._job, out.name)
+            return await task
+        except BaseException:
+            for connection in running:
+                connection.interrupt()
+            await asyncio.gather(task, return_exceptions=True)
+            raise
+
+    async def _note(self, done: Outcome, name: str, type_: str) -> None:
+        """Write into the audit log whose records are in a file."""
+        parts = [done.patients[n : n + _NAMED] for n in range(0, len(done.patients), _NAMED)] or [()]
+        detail = f"$viewdefinition-export {self._job.id}: {done.rows} rows of {name}"
+        events = [
+            Event.of(
+                self._job.principal,
+                self._desk.clock(),
+                "R",
+                type_,
+                patients=part,
+                detail=detail,
+                interaction="operation",
+            )
+            for part in parts
+        ]
+        async with self._desk.pool.connection() as connection:
+            await audit.record(connection, events)
+
+
+def sweep_runs(folder: Path, at: datetime) -> None:
+    """Remove what runs that were cut off have left."""
+    before = (at - _RUNNING).timestamp()
+    for one in folder.glob("run-*"):
+        if one.stat().st_mtime < before:
+            shutil.rmtree(one, ignore_errors=True)
+
+
+def _pack(plain: Path) -> None:
+    """Files of jobs lie gzip-packed."""
+    with plain.open("rb") as source, gzip.open(plain.with_name(f"{plain.name}.gz"), "wb", compresslevel=1) as target:
+        shutil.copyfileobj(source, target)
+    plain.unlink()
