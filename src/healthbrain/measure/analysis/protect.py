@@ -4,7 +4,7 @@ A number is small when fewer than `least` persons stand behind it (and not nobod
 still follow from a total less the others, so it becomes the corner of a *rectangle* of hidden numbers: moving one person
 along the rectangle (one more here, one less there) leaves every total and every shown number as it is, so a reader cannot
 tell the two tables apart. Corners that would lose one must hold at least `least`, corners that would gain one may hold
-anything. The row and column of totals are part of the table; a total moves with its parts, against them.
+anything. Where a table is too sparse for that, all numbers inside it are hidden and its larger totals stay. The row and column of totals are part of the table; a total moves with its parts, against them.
 
 What two different questions tell together (the same one with and without one filter) this cannot see; every question
 is in the audit log.
@@ -30,24 +30,39 @@ def hidden_places(
     primary = [(row, column) for row in lines for column in across if small.get((row, column))]
     hidden = set(primary)
     for place in sorted(primary, key=lambda one: (-persons.get(one, 0), str(one))):
-        found = (
-            _rectangle(place, lines, across, persons, hidden, least)
-            if columns
-            else _pair(place, rows, persons, hidden, least)
-        )
+        if not columns:
+            return hidden | _lines(rows, None, persons, hidden)
+        found = _rectangle(place, lines, across, persons, hidden, least)
         if found is None:
-            return {(row, column) for row in lines for column in across if (row, column) != (None, None)}
+            return _inside(rows, columns, persons, set(primary))
         hidden |= found
     return hidden
 
 
-def _pair(
-    place: Place, rows: Sequence[Key], persons: Mapping[Place, int], hidden: set[Place], least: int
-) -> set[Place] | None:
-    """Without columns there is one total: another row takes what this one gains."""
-    others = [row for row in rows if (row, None) != place and persons.get((row, None), 0) >= least]
-    others.sort(key=lambda row: ((row, None) not in hidden, persons[row, None], row))
-    return {(others[0], None)} if others else None
+def _inside(
+    rows: Sequence[Key], columns: Sequence[Key], persons: Mapping[Place, int], primary: set[Place]
+) -> set[Place]:
+    """Where no rectangle is left: everything but the totals, and of these the small ones with one more if needed.
+
+    Then a small number can take one from a neighbour in its row, which gives one to it in its column; or its total, hidden
+    too, moves with it.
+    """
+    hidden: set[Place] = {(row, column) for row in rows for column in columns}
+    totals = {place for place in primary if None in place}
+    hidden |= totals | _lines(rows, None, persons, totals)
+    turned = {(column, row): count for (row, column), count in persons.items()}
+    across = _lines(columns, None, turned, {(column, row) for row, column in totals})
+    return hidden | {(row, column) for column, row in across}
+
+
+def _lines(keys: Sequence[Key], other: Key | None, persons: Mapping[Place, int], hidden: set[Place]) -> set[Place]:
+    """One more part of a total when a single one is hidden: the smallest that is not empty."""
+    mine = [key for key in keys if (key, other) in hidden]
+    if len(mine) != 1:
+        return set()
+    rest = [key for key in keys if key not in mine]
+    rest.sort(key=lambda key: (not persons.get((key, other), 0), persons.get((key, other), 0), key))
+    return {(key, other) for key in rest[:1]}
 
 
 def _rectangle(
