@@ -108,6 +108,16 @@ _WORKSPACES: tuple[tuple[frozenset[str], NavItem], ...] = (
         ),
     ),
     (
+        _FIGURED,
+        NavItem(
+            N_("Ad-hoc analysis"),
+            "/analysis",
+            "search",
+            N_("Ask your own question of any view: pivot table, chart, forecast, saved and shared"),
+            _FIGURES,
+        ),
+    ),
+    (
         frozenset({"cdc", "manager", "administrator"}),
         NavItem(N_("Arrivals"), "/arrivals", "inbox", N_("What came from whom, what was refused and why"), _EXCHANGE),
     ),
