@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 HB_DATA ?= $(CURDIR)/.demo
 export HB_DATA
 
-.PHONY: help setup setup-dev demo serve test check fix bench lock clean
+.PHONY: help setup setup-dev setup-spark demo serve test check fix bench lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,11 @@ $(VENV)/.setup: requirements/run.txt requirements/build.txt vendor.lock tools/se
 setup-dev: $(VENV)/.setup-dev   ## the same, with the tools for checking and testing
 $(VENV)/.setup-dev: $(VENV)/.setup requirements/dev.txt
 	@$(PYTHON) tools/setup.py --dev
+	@touch $@
+
+setup-spark: $(VENV)/.setup-spark   ## the same, with PySpark for HB_LAKE_ENGINE=spark (needs Java 17)
+$(VENV)/.setup-spark: $(VENV)/.setup requirements/spark.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/spark.txt
 	@touch $@
 
 demo: setup      ## a synthetic district, its messages sent through the real doors, the web at a printed address
@@ -47,7 +52,7 @@ bench: setup-dev ## figures, with data size, hardware and method
 	$(BIN)/python tools/bench.py $(ARGS)
 
 lock:            ## pin the newest allowed versions again (needs uv)
-	cd requirements && for name in build run dev; do \
+	cd requirements && for name in build run dev spark; do \
 	  uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $$name.in -o $$name.txt -q; done
 
 clean:           ## remove everything that setup and demo made

@@ -46,13 +46,30 @@ class Settings:
     oidc_claim: str = "sub"  # HB_OIDC_CLAIM: the claim by which accounts are linked
     oidc_name: str = "统一身份认证"  # HB_OIDC_NAME: what the sign-in page calls it
     lake_snapshot_hours: int = 1  # HB_LAKE_SNAPSHOT_HOURS: how long readers may go on using an older state of the lake
-    lake_version_days: int = 0  # HB_LAKE_VERSION_DAYS: how long superseded versions stay in the lake; the store has them
+    lake_version_days: int = (
+        0  # HB_LAKE_VERSION_DAYS: how long superseded versions stay in the lake; the store has them
+    )
+    lake_engine: str = "duckdb"  # HB_LAKE_ENGINE: duckdb | spark: what counts everyone for the measures
+    spark_master: str = ""  # HB_SPARK_MASTER: the cluster, spark://host:port
     demo: bool = False  # HB_DEMO: demo accounts are shown on the sign-in page
 
     @property
     def embedded(self) -> bool:
         """Whether we run our own PostgreSQL."""
         return not self.database_url
+
+    @property
+    def cluster(self) -> str:
+        """The Spark cluster that the lake is worked on; '' = DuckDB in this process. Raises Incorrect for half a choice."""
+        if self.lake_engine not in {"duckdb", "spark"}:
+            raise Incorrect("HB_LAKE_ENGINE: it is duckdb or spark")
+        if self.lake_engine == "duckdb":
+            return ""
+        if not self.spark_master:
+            raise Incorrect(
+                "HB_LAKE_ENGINE=spark: say where the cluster is with HB_SPARK_MASTER, such as spark://host:7077"
+            )
+        return self.spark_master
 
     @property
     def lake(self) -> Path:

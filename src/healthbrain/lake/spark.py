@@ -6,7 +6,6 @@ Memory, cores, and what else a cluster has, is Spark's own configuration (`spark
 meaning of results depends on is set here.
 """
 
-# ruff: noqa: S608  # statements are made here; names are quoted below
 from __future__ import annotations
 
 import logging
@@ -103,6 +102,13 @@ class Cluster:
         """Parquet files, or folders of them, as a table."""
         self._session.read.parquet(*map(str, files)).createOrReplaceTempView(table)
 
+    def stack(self, table: str, parts: Sequence[str]) -> None:
+        """Tables with the same columns, one after the other, as one."""
+        found = self._session.table(parts[0])
+        for part in parts[1:]:
+            found = found.unionByName(self._session.table(part))
+        found.createOrReplaceTempView(table)
+
     # -- statements
 
     def execute(self, query: str, /) -> None:
@@ -184,8 +190,8 @@ class Cluster:
     @staticmethod
     def _told(run: Callable[[], Found]) -> Found:
         """What `run` gives; failures in words, never with what they say of values."""
-        from pyspark.errors import PySparkException
         from py4j.protocol import Py4JError
+        from pyspark.errors import PySparkException
 
         try:
             return run()
@@ -207,7 +213,7 @@ class Cluster:
 
 def _start(master: str, options: Mapping[str, str]) -> Any:
     try:
-        import sqlglot  # noqa: F401, PLC0415  # said here rather than in the middle of the work
+        import sqlglot  # noqa: F401  # said here rather than in the middle of the work
         from pyspark.sql import SparkSession
     except ImportError:
         raise Unavailable(

@@ -89,14 +89,16 @@ def _open_view(cluster: Cluster, folder: Path, table: str, rows: Rows) -> None:
         cluster.register(table, _files(folder, rows.main))
         return
     cluster.register(f"{table}_main", _files(folder, rows.main))
-    query = f"select m.* from {table}_main m"
+    parts = [f"{table}_main"]
     if rows.dead:
         cluster.register(f"{table}_dead", _files(folder, rows.dead))
-        query += f" where not exists (select 1 from {table}_dead d where d._id = m._id)"
+        alive = f"select m.* from {table}_main m where not exists (select 1 from {table}_dead d where d._id = m._id)"
+        cluster.execute(f"create or replace temp view {table}_alive as {alive}")
+        parts = [f"{table}_alive"]
     if rows.fresh:
         cluster.register(f"{table}_fresh", _files(folder, rows.fresh))
-        query += f" union all by name select * from {table}_fresh"
-    cluster.execute(f"create or replace temp view {table} as {query}")
+        parts.append(f"{table}_fresh")
+    cluster.stack(table, parts)
 
 
 def _files(folder: Path, file: str) -> list[Path]:

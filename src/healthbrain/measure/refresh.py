@@ -25,10 +25,12 @@ from healthbrain.database import Connection, Pool
 from healthbrain.errors import Conflict
 from healthbrain.lake import Lake
 from healthbrain.lake.engine import literal, sweep_scratch
+from healthbrain.lake.manifest import Manifest
 from healthbrain.lake.rows import LOCAL
+from healthbrain.lake.spark import Cluster
 from healthbrain.lake.sql import Constant
 from healthbrain.measure import base as store
-from healthbrain.measure import increment
+from healthbrain.measure import clustered, increment
 from healthbrain.measure.adjusting import in_force
 from healthbrain.measure.base import Base, DeliveryDay
 from healthbrain.measure.compile import needed_views
@@ -73,6 +75,7 @@ class _Work:
     today: date
     at: datetime
     entered: Mapping[str, Sequence[Result]]
+    cluster: str  # the Spark cluster on which everyone is counted; '' = here
     published: str  # the run whose figures the screens show
     digest: str  # of what is counted
 
@@ -100,8 +103,12 @@ async def refresh(
     definitions: Sequence[Definition] | None = None,
     everything: bool = False,
     library: Library | None = None,
+    cluster: str = "",
 ) -> Refreshed:
-    """Compute and publish the measures over the lake as it is now. Raises Conflict while another process does so."""
+    """Compute and publish the measures over the lake as it is now. Raises Conflict while another process does so.
+
+    With `cluster` (spark://host:port) a Spark cluster makes the base and counts everyone; what changed is always counted here.
+    """
     started = perf_counter()
     async with pool.connection() as connection:
         chosen = tuple(definitions) if definitions is not None else await in_force(connection)
@@ -112,7 +119,7 @@ async def refresh(
     shared = library or shipped_library()
     counted = counting(chosen, shared, constants)
     folder = lake.folder / store.FOLDER
-    work = _Work(lake, folder, shared, constants, chosen, counted, today, at, entered, shown, _digest(counted))
+    work = _Work(lake, folder, shared, constants, chosen, counted, today, at, entered, cluster, shown, _digest(counted))
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
         sweep_scratch(folder / "scratch")
@@ -153,6 +160,8 @@ def _counted(work: _Work, old: Base, deliveries: Sequence[DeliveryDay], everythi
     same = old.shape == shape and old.counted == work.digest and old.today == work.today.isoformat()
     if not everything and same and increment.possible(old, state, work.library, views):
         return _increment(work, old, deliveries, shape)
+    if work.cluster:
+        return _counted_on_cluster(work, old, deliveries, state, views)
     if not everything and old.shape == shape and increment.possible(old, state, work.library, views):
         connection, step = increment.advance(work.folder, work.lake, old, state, work.library, work.constants)
         connection.close()
@@ -170,6 +179,25 @@ def _counted(work: _Work, old: Base, deliveries: Sequence[DeliveryDay], everythi
         return _finish(work, connection, base, calendars, old, None)
     finally:
         connection.close()
+
+
+def _counted_on_cluster(
+    work: _Work, old: Base, deliveries: Sequence[DeliveryDay], state: Manifest, views: Sequence[str]
+) -> _Found:
+    with Cluster(work.cluster, work.folder / "scratch") as cluster:
+        built = clustered.build(cluster, work.folder, work.lake, state, work.library, views, work.constants)
+        built = store.with_deliveries(work.folder, built, deliveries)
+        clustered.open_base(cluster, work.folder, built)
+        connection = store.connect(work.folder, built)
+        try:
+            start = clustered.first_day(cluster, built)
+            calendars = calendars_of(work.counted, work.today, start)
+            make_calendars(connection, calendars)
+            clustered.count_all(cluster, built, work.counted, calendars, connection)
+            base = replace(built, data_from=start.isoformat() if start else "")
+            return _finish(work, connection, base, calendars, old, None)
+        finally:
+            connection.close()
 
 
 def _increment(work: _Work, old: Base, deliveries: Sequence[DeliveryDay], shape: str) -> _Found:
