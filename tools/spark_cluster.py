@@ -52,7 +52,16 @@ def cluster(folder: Path, *, workers: int = 2, memory: str = "1g") -> Iterator[s
     try:
         _until(lambda: _alive_workers(page) is not None, started, "the master has not started")
         for number in range(workers):
-            own = ("--webui-port", "0", "--cores", "1", "--memory", memory, "--work-dir", str(folder / f"work-{number}"))
+            own = (
+                "--webui-port",
+                "0",
+                "--cores",
+                "1",
+                "--memory",
+                memory,
+                "--work-dir",
+                str(folder / f"work-{number}"),
+            )
             started.append(_start(home, folder, f"worker-{number}", _WORKER, *here, *own, master))
         _until(lambda: _alive_workers(page) == workers, started, "not all workers have registered")
         yield master

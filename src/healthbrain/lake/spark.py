@@ -74,6 +74,11 @@ class Cluster:
         _stop(self._session)
         shutil.rmtree(self._work, ignore_errors=True)
 
+    def scratch(self, name: str) -> Path:
+        """A new name in the folder that is removed at the end."""
+        self._work.mkdir(parents=True, exist_ok=True)
+        return self._work / f"{name}-{uuid.uuid4().hex[:12]}"
+
     # -- tables
 
     def open_lake(self, lake: Lake, types: Iterable[str], state: Manifest | None = None) -> None:

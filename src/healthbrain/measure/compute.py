@@ -18,8 +18,10 @@ import duckdb
 
 from healthbrain.lake import Lake
 from healthbrain.lake.rows import LOCAL
+from healthbrain.lake.spark import Cluster
 from healthbrain.lake.sql import Constant
 from healthbrain.measure import base as store
+from healthbrain.measure import clustered
 from healthbrain.measure.base import Base, DeliveryDay
 from healthbrain.measure.compile import BASE, needed_views
 from healthbrain.measure.computed import Values, compute_from, order
@@ -81,20 +83,34 @@ def compute_all(
     *,
     deliveries: Iterable[DeliveryDay] = (),
     library: Library | None = None,
+    cluster: Cluster | None = None,
 ) -> Iterator[Computed]:
-    """The definitions over the lake as it is now, one after the other, with the members of the latest period."""
+    """The definitions over the lake as it is now, one after the other, with the members of the latest period.
+
+    With `cluster` the base is made and everyone is counted there.
+    """
     library = library or shipped_library()
     today = at.astimezone(LOCAL).date()
     constants = constants_at(today)
     counted = counting(definitions, library, constants)
     folder, state = lake.folder / store.FOLDER, lake.state()
-    base = store.build(folder, lake, state, library, needed_views(library, definitions), constants)
+    views = needed_views(library, definitions)
+    if cluster is None:
+        base = store.build(folder, lake, state, library, views, constants)
+    else:
+        base = clustered.build(cluster, folder, lake, state, library, views, constants)
     base = store.with_deliveries(folder, base, deliveries)
     connection = store.connect(folder, base)
     try:
-        calendars = calendars_of(counted, today, first_day(connection, base))
-        make_calendars(connection, calendars)
-        count_all(connection, folder, base, counted)
+        if cluster is None:
+            calendars = calendars_of(counted, today, first_day(connection, base))
+            make_calendars(connection, calendars)
+            count_all(connection, folder, base, counted)
+        else:
+            clustered.open_base(cluster, folder, base)
+            calendars = calendars_of(counted, today, clustered.first_day(cluster, base))
+            make_calendars(connection, calendars)
+            clustered.count_all(cluster, base, counted, calendars, connection)
         periods = {m: calendars[calendar_of(one)] for m, one in enumerate(counted.definitions)}
         make_figures(connection, counted.definitions, periods)
         coverage = coverage_of(connection, today)
