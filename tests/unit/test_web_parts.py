@@ -179,6 +179,7 @@ def test_a_template_sees_its_page_and_the_shell_and_nothing_else(name: str) -> N
     tree = environment.parse((TEMPLATES / name).read_text("utf-8"))
     own = {node.target for node in tree.find_all(nodes.Import)}
     own |= {node.target.name for node in tree.find_all(nodes.Assign) if isinstance(node.target, nodes.Name)}
+    own |= {node.name for node in tree.find_all(nodes.Macro)}
     assert meta.find_undeclared_variables(tree) - GLOBALS - own <= {"page", "shell"}
 
 

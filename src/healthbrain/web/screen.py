@@ -118,16 +118,16 @@ _WORKSPACES: tuple[tuple[frozenset[str], NavItem], ...] = (
         ),
     ),
     (
+        _FIGURED,
+        NavItem(N_("Six hubs"), "/hubs", "pulse", N_("What this platform is made of and what it holds now"), _FIGURES),
+    ),
+    (
         frozenset({"cdc", "manager", "administrator"}),
         NavItem(N_("Arrivals"), "/arrivals", "inbox", N_("What came from whom, what was refused and why"), _EXCHANGE),
     ),
     (
         frozenset({"cdc", "manager", "administrator"}),
         NavItem(N_("Sources"), "/sources", "source", N_("The systems that send us data"), _EXCHANGE),
-    ),
-    (
-        _FIGURED,
-        NavItem(N_("Six hubs"), "/hubs", "pulse", N_("What this platform is made of and what it holds now"), _EXCHANGE),
     ),
     (
         frozenset({"administrator"}),

@@ -211,15 +211,16 @@ def _chosen(heads: Sequence[Headline], wanted: str) -> str:
 
 def _outcomes(heads: Sequence[Headline]) -> list[str]:
     """Shares with a target: an outcome tells a leader more than data coverage, which comes first in the definitions."""
-    shares = [h.definition.id for h in heads if h.definition.kind == "proportion" and h.definition.members and h.target]
-    return [id_ for id_ in shares if id_ != "HUB-EX-11"]
+    shares = [h.definition for h in heads if h.definition.kind == "proportion" and h.target]
+    shares.sort(key=lambda one: not one.members)  # one whose people can be listed leads further
+    return [one.id for one in shares if one.id != "HUB-EX-11"]
 
 
 async def _showable(connection: Connection, heads: Sequence[Headline]) -> str:
     """The first outcome whose figures may be shown for most towns, so that a reader without small counts has a map."""
     for id_ in _outcomes([head for head in heads if head.definition.order < _CARDS]):
-        figures_of = suppression.suppress(await measure.by_division(connection, id_), measure.definition(id_))
-        if sum(figure.value is not None for figure in figures_of) * 2 > len(towns()):
+        parts = suppression.suppress(await measure.by_division(connection, id_), measure.definition(id_))
+        if sum(figure.value is not None for figure in parts) * 2 > len(towns()):
             return id_
     return ""
 

@@ -73,6 +73,8 @@ def line(said: Language, plan: Plan, one: Standing, tree: Tree, *, tasks: int = 
     indicator, actual, duty = one.indicator, one.actual, one.duty
     unit = figures.words(said, indicator.unit)
     progress = one.judgement.progress
+    if progress is not None and progress < 1 and one.judgement.light == "met":
+        progress = None  # the target was met at the start: there is no way to measure
     return Line(
         id=indicator.id,
         title=figures.words(said, indicator.title),
@@ -87,7 +89,7 @@ def line(said: Language, plan: Plan, one: Standing, tree: Tree, *, tasks: int = 
         target_year=str(one.target.year) if one.target else "",
         baseline=_baseline(one),
         share=None if progress is None else min(max(progress, 0.0), 1.0) * 100,
-        progress="—" if progress is None else f"{round(progress * 100) + 0}%",
+        progress="—" if progress is None else f"{round(progress * 100) + 0}%".replace("-", "\N{MINUS SIGN}"),
         expected=number(one.judgement.expected),
         forecast=forecast_text(said, one.ahead),
         change="" if one.change is None else said.signed(one.change, 2),
