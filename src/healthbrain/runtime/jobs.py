@@ -19,6 +19,7 @@ from healthbrain.lake import Lake
 from healthbrain.measure import DeliveryDay, supervision
 from healthbrain.runtime import catalogue, erasure, views
 from healthbrain.runtime.lakes import retention
+from healthbrain.runtime.pace import Pace
 from healthbrain.runtime.platform import Platform
 from healthbrain.store import Position, prune
 from healthbrain.store.texts import text_position
@@ -29,6 +30,7 @@ _CHINA = timezone(timedelta(hours=8))
 _NIGHT = range(1, 5)  # hours
 _WASTE = 0.2  # share of superseded rows from which the lake is rewritten
 _RUN = 200_000  # changes that one run takes into the lake
+_measuring = Pace()  # of this process
 _COVERAGE_DAYS = 7  # an institution counts as connected if it delivered within them (HUB-EX-11)
 
 
@@ -72,7 +74,7 @@ async def publish_measures(platform: Platform) -> bool:
     at, position = platform.clock(), reader.state().position
     async with platform.pool.connection() as connection:
         mark = f"{position} {await measure.mark(connection, at)}"
-        if not position or mark == await published_position(connection):
+        if not position or mark == await published_position(connection) or not _measuring.due(mark, at):
             return False
         deliveries = await delivery_days(platform, connection)
     try:
@@ -81,6 +83,7 @@ async def publish_measures(platform: Platform) -> bool:
         return False  # another process computes them now
     async with platform.pool.connection() as connection:
         await note_published(connection, mark)
+    _measuring.done(at, platform.clock())
     log.info(
         "%d measures published as of lake position %s in %.1f s (%s)", len(done.measures), position, done.seconds,
         "everything" if done.everything else f"{done.changed} resources, {done.persons} persons",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import logging
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 log = logging.getLogger("healthbrain.serve")
 
@@ -23,6 +26,19 @@ def die_with_parent(sig: int = signal.SIGKILL) -> None:
     """Ask the kernel to end this process when its parent ends, however that happens."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, sig)
+
+
+def give_way() -> None:
+    """Let the doors go first, in this process and the threads it will have: less of a busy core, and no taking it away
+    from who answers somebody. Where Linux shares the cores out by session (autogroup) niceness counts only inside the
+    session, so it is told of the session too.
+    """
+    os.nice(10)
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        with contextlib.suppress(OSError):
+            Path("/proc/self/autogroup").write_text("10")
 
 
 def settle_memory() -> None:

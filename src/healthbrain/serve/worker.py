@@ -55,7 +55,7 @@ JOBS = (
     Job("lake compaction", timedelta(minutes=1), compact_lake),
     Job("search parameters", timedelta(seconds=2), index_parameters),
     Job("texts", timedelta(seconds=2), index_texts),
-    Job("measures", timedelta(seconds=30), publish_measures),
+    Job("measures", timedelta(seconds=10), publish_measures),
     Job("catalogue", timedelta(minutes=1), count_catalogue),
     Job("feed", timedelta(hours=6), prune_feed),
     Job("export", timedelta(seconds=1), export, lane="export"),
