@@ -32,13 +32,15 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--memory", default="1g", help="of each worker's executor")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="spark-cluster-") as folder:
-        with cluster(Path(folder), workers=options.workers, memory=options.memory) as master:
-            print(f"HB_LAKE_ENGINE=spark HB_SPARK_MASTER={master}   (Ctrl-C stops it)", flush=True)
-            try:
-                signal.pause()
-            except KeyboardInterrupt:
-                print("stopping")
+    with (
+        tempfile.TemporaryDirectory(prefix="spark-cluster-") as folder,
+        cluster(Path(folder), workers=options.workers, memory=options.memory) as master,
+    ):
+        print(f"HB_LAKE_ENGINE=spark HB_SPARK_MASTER={master}   (Ctrl-C stops it)", flush=True)
+        try:
+            signal.pause()
+        except KeyboardInterrupt:
+            print("stopping")
 
 
 @contextmanager

@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.engine.twin_lake import AT, TwinLake
 
 from healthbrain.lake import Lake, engine, manifest
 from healthbrain.lake.spark import Cluster
 from healthbrain.measure import Computed, built_in, clustered, compute_all
 from healthbrain.measure import base as store
 from healthbrain.measure.base import Rows
+from tests.engine.twin_lake import AT, TwinLake
 
 TWIN = TwinLake(1, 150)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from tests.engine.twin_lake import TwinLake
 
 from healthbrain.errors import Incorrect
 from healthbrain.lake import Lake, library
@@ -15,6 +14,7 @@ from healthbrain.lake.sof.clustered import run_on_cluster
 from healthbrain.lake.sof.files import Layout
 from healthbrain.lake.sof.running import run_on
 from healthbrain.lake.spark import Cluster
+from tests.engine.twin_lake import TwinLake
 
 VIEWS = list(library.views())
 
