@@ -74,7 +74,7 @@ class ViewRuns:
         inline = resources_of(given)
         if inline is not None:
             return await self._in_turn(want, lambda out: self._on_inline(view, inline, out, want))
-        question = await self.question(call, view, want)
+        question = replace(await self.question(call, view, want), id="" if given.all("viewResource") else name)
         lake = Lake(self._platform.settings.lake)
 
         def over_lake(out: Path, began: Callable[[duckdb.DuckDBPyConnection], None]) -> Outcome:

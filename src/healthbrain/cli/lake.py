@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from rich.console import Console
 
 from healthbrain import identity, lake
+from healthbrain.cli.opened import with_platform
 from healthbrain.cli.output import CLASH, json_option, show
 from healthbrain.cli.views import view_group
 from healthbrain.lake import Lake
-from healthbrain.runtime import Platform, database_for
+from healthbrain.runtime import Platform
 from healthbrain.runtime.lakes import Standing, retention, standing
 from healthbrain.settings import load
 
-T = TypeVar("T")
 _console = Console(stderr=True, highlight=False)
 
 
@@ -36,7 +36,7 @@ lake_group.add_command(view_group)
 @json_option
 def status(as_json: bool) -> None:
     """What the lake holds, how far it is behind the store, and what waits to be taken off the disk."""
-    found: Standing = asyncio.run(_with_platform(standing))
+    found: Standing = asyncio.run(with_platform(standing))
     lines = [
         f"as of      {_moment(found.as_of)}",
         f"behind     {found.waiting:,} changes, {found.seconds:,.0f} s",
@@ -65,7 +65,7 @@ def compact(as_json: bool) -> None:
         )
         return {"rows_before": before.rows(), "rows": after.rows(), "files": len(after.files())}
 
-    done = asyncio.run(_with_platform(work))
+    done = asyncio.run(with_platform(work))
     show(
         done,
         as_json=as_json,
@@ -90,7 +90,7 @@ def rebuild(as_json: bool) -> None:
         )  # fmt: skip
         return asdict(done)
 
-    done = asyncio.run(_with_platform(work))
+    done = asyncio.run(with_platform(work))
     show(done, as_json=as_json, text=f"{done['rows']:,} rows in {done['seconds']:.1f} s")
 
 
@@ -104,7 +104,7 @@ def verify(context: click.Context, as_json: bool) -> None:
     async def work(platform: Platform) -> lake.Verdict:
         return await lake.verify(platform.pool, settings.lake, platform.clock())
 
-    found = asyncio.run(_with_platform(work))
+    found = asyncio.run(with_platform(work))
     lines = [
         f"{found.files:,} files with {found.rows:,} rows are whole" if not found.findings else "the lake is not right:"
     ]
@@ -130,13 +130,6 @@ def files(types: tuple[str, ...], as_json: bool) -> None:
     result = {type_: {**asdict(one), "query": one.select("parts", "dead")} for type_, one in chosen.items()}
     lines = [line for one in chosen.values() for line in (f"{one.type}:", *(f"  {path}" for path in one.parts))]
     show(result, as_json=as_json, text="\n".join(lines) or "the lake is empty")
-
-
-async def _with_platform(work: Callable[[Platform], Awaitable[T]]) -> T:
-    settings = load()
-    with database_for(settings) as dsn:
-        async with Platform(settings, dsn=dsn) as platform:
-            return await work(platform)
 
 
 def _teller(as_json: bool) -> Callable[[dict[str, Any], str], None]:

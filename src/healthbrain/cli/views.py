@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
+from healthbrain.cli.opened import with_platform
 from healthbrain.cli.output import json_option, show
 from healthbrain.errors import Incorrect, Malformed, NotFound
 from healthbrain.fhir import parse
-from healthbrain.lake import Lake, library
+from healthbrain.lake import Lake, library, materialised, stored
 from healthbrain.lake.sof import Query, Target, ViewDefinition, compile_view, read_view
+from healthbrain.lake.sof.clustered import run_on_cluster
 from healthbrain.lake.sof.files import FORMATS, Layout
 from healthbrain.lake.sof.running import Outcome, run_on, run_on_files
+from healthbrain.lake.spark import Cluster
+from healthbrain.runtime import Platform
 from healthbrain.settings import load
 
 _console = Console(stderr=True, highlight=False)
@@ -129,15 +136,99 @@ def run(
         )
 
 
+@view_group.command("materialise")
+@click.argument("view")
+@json_option
+def materialise(view: str, as_json: bool) -> None:
+    """Keep the rows of VIEW (of the libraries, or a stored ViewDefinition by id or url) beside the lake, always fresh."""
+
+    async def work(platform: Platform) -> materialised.State:
+        async with platform.pool.connection() as connection:
+            id_, definition = await stored.resolve(connection, _reference(view))
+        return await asyncio.to_thread(
+            materialised.materialise, platform.settings.lake, id_, definition, platform.clock()
+        )
+
+    _tell(asyncio.run(with_platform(work)), as_json)
+
+
+@view_group.command("refresh")
+@click.argument("view")
+@click.option("--whole", is_flag=True, help="Compute every row anew.")
+@json_option
+def refresh(view: str, whole: bool, as_json: bool) -> None:
+    """Bring the materialised VIEW up to the lake now; the platform does it by itself."""
+
+    async def work(platform: Platform) -> dict[str, Any]:
+        async with platform.pool.connection() as connection:
+            id_, definition = await stored.resolve(connection, _reference(view))
+        done = await asyncio.to_thread(
+            materialised.refresh, platform.settings.lake, id_, platform.clock(), definition=definition, whole=whole
+        )
+        return asdict(done)
+
+    done = asyncio.run(with_platform(work))
+    show(done, as_json=as_json, text=f"{done['computed']:,} resources computed, {done['dropped']:,} versions dropped")
+
+
+@view_group.command("drop")
+@click.argument("view")
+@json_option
+def drop(view: str, as_json: bool) -> None:
+    """Keep the rows of VIEW no longer. The view itself stays."""
+    materialised.drop(load().lake, _reference(view).replace("_", "-"))
+    show({"dropped": view}, as_json=as_json, text=f"{view} is computed when it is asked for")
+
+
+@view_group.command("kept")
+@json_option
+def kept(as_json: bool) -> None:
+    """The materialised views: rows, size, as of when."""
+    folder = load().lake
+    lake = Lake(folder).state()
+    found = [
+        _standing(folder, state, lake.at if materialised.is_fresh(state, lake) else state.as_of)
+        for state in materialised.listed(folder)
+    ]
+    lines = [
+        f"{one['id']:<42}{one['rows']:>14,} rows  as of {one['as_of']}  {one['problem']}".rstrip() for one in found
+    ]
+    show({"views": found}, as_json=as_json, text="\n".join(lines) or "no view is materialised")
+
+
+def _standing(folder: Path, state: materialised.State, as_of: datetime | None) -> dict[str, Any]:
+    size = sum((folder / file).stat().st_size for file in state.files())
+    moment = as_of.isoformat(timespec="seconds") if as_of else ""
+    return {"id": state.id, "rows": state.rows, "bytes": size, "as_of": moment, "problem": state.problem}
+
+
+def _tell(state: materialised.State, as_json: bool) -> None:
+    show(
+        {"id": state.id, "rows": state.rows},
+        as_json=as_json,
+        text=f"{state.id}: {state.rows:,} rows are kept, and stay fresh",
+    )
+
+
+def _reference(view: str) -> str:
+    """How the store knows a view: those of the libraries have another id as resources."""
+    known = next((one for one in library.views() if view in (one.id, one.definition["url"])), None)
+    return stored.library_id(known) if known else view
+
+
 def _run(view: ViewDefinition, inputs: Sequence[Path], out: Path, layout: Layout) -> Outcome:
     if inputs:
         return run_on_files(view, inputs, out, layout)
-    lake = Lake(load().lake)
+    settings = load()
+    lake = Lake(settings.lake)
     state = lake.state()
     if not state.position:
         raise NotFound(
             f"{lake.folder}: the lake is empty; name files of resources, or start the platform so that it fills"
         )
+    if settings.cluster:
+        with Cluster(settings.cluster, lake.folder / "scratch") as cluster:
+            return run_on_cluster(cluster, lake, view, out, layout)
     connection = lake.connect(types=(view.resource,), state=state)
     try:
         return run_on(connection, view, Target(), out, layout)

@@ -14,13 +14,14 @@ from typing import Any
 
 import duckdb
 
-from healthbrain.errors import Unavailable
+from healthbrain.errors import NotFound, Unavailable
+from healthbrain.lake import materialised
 from healthbrain.lake.engine import literal, name
 from healthbrain.lake.reader import Lake
-from healthbrain.lake.seen import seen
-from healthbrain.lake.sof import Target, ViewDefinition
+from healthbrain.lake.seen import needs_bodies, seen
+from healthbrain.lake.sof import Target, ViewDefinition, compile_view, read_view
 from healthbrain.lake.sof.files import Layout
-from healthbrain.lake.sof.running import Outcome, run_noting_patients
+from healthbrain.lake.sof.running import Outcome, run_noting_patients, write_noting_patients
 from healthbrain.scope import Scope
 from healthbrain.store import patient_key
 
@@ -35,6 +36,7 @@ class Question:
     scope: Scope
     patients: tuple[int, ...] | None = None
     since: datetime | None = None
+    id: str = ""  # of a stored view or one of the libraries, under which it may be materialised
 
 
 def answer(
@@ -52,6 +54,9 @@ def answer(
     connection = lake.connect(types=(type_,), memory=MEMORY)
     began(connection)
     try:
+        if (kept := _kept(lake, question)) is not None:
+            relation = f"({_narrowed(question, seen(connection, question.scope, type_, kept))})"
+            return write_noting_patients(connection, compile_view(question.view, Target()), relation, out, layout)
         relation = seen(connection, question.scope, type_, name(type_))
         relation = f"({_narrowed(question, relation)})"
         return run_noting_patients(connection, question.view, Target(relation=relation), out, layout)
@@ -63,6 +68,20 @@ def answer(
         raise Unavailable("the view needs more memory than a run may take; ask for less at once") from None
     finally:
         connection.close()
+
+
+def _kept(lake: Lake, question: Question) -> str | None:
+    """The rows of the view as they are materialised, if they are what the lake would give."""
+    if not question.id or needs_bodies(question.scope, question.view.resource):
+        return None
+    try:
+        state = materialised.load(lake.folder, question.id)
+    except NotFound:
+        return None
+    manifest = lake.state()
+    if not materialised.is_fresh(state, manifest) or read_view(state.definition) != question.view:
+        return None
+    return materialised.relation(lake.folder, state, manifest)
 
 
 def members_of(group: Mapping[str, Any]) -> set[int]:

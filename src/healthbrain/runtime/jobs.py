@@ -68,6 +68,12 @@ async def count_catalogue(platform: Platform) -> bool:
     return False
 
 
+async def refresh_views(platform: Platform) -> bool:
+    """Bring the materialised views up to the lake."""
+    await views.refresh_kept(platform)
+    return False
+
+
 async def publish_measures(platform: Platform) -> bool:
     """Compute the measures anew if the lake, the day, the definitions or entered values have moved since they were published."""
     reader = Lake(platform.settings.lake)
@@ -78,7 +84,9 @@ async def publish_measures(platform: Platform) -> bool:
             return False
         deliveries = await delivery_days(platform, connection)
     try:
-        done = await measure.refresh(platform.pool, reader, at, deliveries=deliveries, cluster=platform.settings.cluster)
+        done = await measure.refresh(
+            platform.pool, reader, at, deliveries=deliveries, cluster=platform.settings.cluster
+        )
     except Conflict:
         return False  # another process computes them now
     async with platform.pool.connection() as connection:

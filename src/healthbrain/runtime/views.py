@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import logging
 import shutil
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -18,17 +19,20 @@ import duckdb
 
 from healthbrain import audit
 from healthbrain.audit import Event
-from healthbrain.errors import Forbidden
+from healthbrain.errors import Conflict, Forbidden, HealthBrainError, NotFound
 from healthbrain.exchange import bulkdata
 from healthbrain.exchange.bulkdata import Desk, Job, jobs
 from healthbrain.exchange.bulkdata.export import worked
-from healthbrain.lake import Lake
+from healthbrain.lake import Lake, materialised, stored
 from healthbrain.lake.asking import Question, answer, members_of
 from healthbrain.lake.sof import read_view
 from healthbrain.lake.sof.files import Layout
 from healthbrain.lake.sof.running import Outcome
+from healthbrain.runtime.lakes import retention
 from healthbrain.runtime.platform import Platform
 from healthbrain.store import patient_key
+
+log = logging.getLogger("healthbrain.worker")
 
 _BEAT_SECONDS = 1.0
 _RUNNING = timedelta(hours=1)  # a run takes minutes at most
@@ -126,6 +130,35 @@ class _Export:
         ]
         async with self._desk.pool.connection() as connection:
             await audit.record(connection, events)
+
+
+async def refresh_kept(platform: Platform) -> int:
+    """Bring the materialised views up to the lake and to their definitions; returns how many had changed."""
+    folder, changed = platform.settings.lake, 0
+    for state in await asyncio.to_thread(materialised.listed, folder):
+        try:
+            definition = await definition_of(platform, state.id)
+            done = await asyncio.to_thread(
+                materialised.refresh, folder, state.id, platform.clock(),
+                definition=definition, keep=retention(platform.settings).snapshots,
+            )  # fmt: skip
+            changed += bool(done.computed or done.dropped)
+        except Conflict:
+            continue  # another process refreshes it now
+        except NotFound:  # the view was deleted
+            await asyncio.to_thread(materialised.drop, folder, state.id)
+        except HealthBrainError as error:
+            if error.message != state.problem:
+                log.warning("the materialised view %s cannot be refreshed: %s", state.id, error.message)
+                await asyncio.to_thread(materialised.note_problem, folder, state.id, error.message)
+    return changed
+
+
+async def definition_of(platform: Platform, reference: str) -> Mapping[str, Any]:
+    """The definition of a stored view or one of the libraries. Raises NotFound, Gone."""
+    async with platform.pool.connection() as connection:
+        _, definition = await stored.resolve(connection, reference)
+    return definition
 
 
 def sweep_runs(folder: Path, at: datetime) -> None:

@@ -29,6 +29,7 @@ from healthbrain.runtime.jobs import (
     load_uploads,
     prune_feed,
     publish_measures,
+    refresh_views,
     send_notifications,
     sweep_files,
     tidy_subscriptions,
@@ -51,6 +52,7 @@ class Job:
 
 JOBS = (
     Job("lake", timedelta(seconds=2), follow_feed),
+    Job("views", timedelta(seconds=10), refresh_views),
     Job("erasures", timedelta(seconds=5), finish_erasures),
     Job("lake compaction", timedelta(minutes=1), compact_lake),
     Job("search parameters", timedelta(seconds=2), index_parameters),

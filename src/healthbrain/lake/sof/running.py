@@ -80,20 +80,27 @@ def run_noting_patients(
     limit = "" if layout.limit is None else f" limit {layout.limit}"
     carrying = replace(target, carry=(_PATIENT,))
     execute(connection, view, carrying, f"create or replace temp table {_KEPT} as select * from ({{}}){limit}")
+    return _told(connection, query, out, layout)
+
+
+def write_noting_patients(
+    connection: duckdb.DuckDBPyConnection, query: Query, rows: str, out: Path, layout: Layout
+) -> Outcome:
+    """Write rows that have been computed: `rows` is a relation with the columns of the query and the lake's own."""
+    limit = "" if layout.limit is None else f" limit {layout.limit}"
+    connection.execute(f"create or replace temp table {_KEPT} as select * from {rows}{limit}")
+    return _told(connection, query, out, layout)
+
+
+def _told(connection: duckdb.DuckDBPyConnection, query: Query, out: Path, layout: Layout) -> Outcome:
     found = connection.execute(f"select distinct {_PATIENT} from {_KEPT} where {_PATIENT} is not null").fetchall()
-    outcome = write_kept(connection, query, _KEPT, out, layout)
-    connection.execute(f"drop table {_KEPT}")
-    return replace(outcome, patients=tuple(sorted(int(key) for (key,) in found)))
-
-
-def write_kept(connection: duckdb.DuckDBPyConnection, query: Query, source: str, out: Path, layout: Layout) -> Outcome:
-    """Write rows that are there already: `source` is a relation with the columns of the query."""
     with _beside(out) as fresh:
-        connection.execute(copying(selected(query.columns, layout, source), fresh, layout))
+        connection.execute(copying(selected(query.columns, layout, _KEPT), fresh, layout))
         rows = _number(connection)
         mark(fresh, layout)
         fresh.replace(out)
-    return Outcome(rows, query.columns, query.notices)
+    connection.execute(f"drop table {_KEPT}")
+    return Outcome(rows, query.columns, query.notices, tuple(sorted(int(key) for (key,) in found)))
 
 
 @contextmanager
