@@ -15,6 +15,9 @@ __all__ = ["examples"]  # the fixture
 
 pytestmark = pytest.mark.suite
 
+# codes whose form or check digit SNOMED CT does not have (docs/spec-readings.md, "Invariants of the official examples")
+IMPOSSIBLE_CODES = {"ImagingStudy-example-xr", "NutritionOrder-enteralcontinuous"}
+
 
 def test_every_official_example_keeps_the_invariants(examples: dict[str, bytes]) -> None:
     broken = {
@@ -31,7 +34,7 @@ def test_no_official_example_is_wrong_beyond_its_structure(examples: dict[str, b
         for name, raw in examples.items()
         if (issues := validate_resource(parse(raw)))
     }
-    assert {name for name, places in wrong.items() if places} == set(WRONG_EXAMPLES)
+    assert {name for name, places in wrong.items() if places} == set(WRONG_EXAMPLES) | IMPOSSIBLE_CODES
 
 
 @pytest.mark.parametrize(

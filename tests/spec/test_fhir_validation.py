@@ -76,9 +76,9 @@ WRONG = [
     # unknown elements
     (PATIENT, "nickname", S, "structure", "Patient.nickname"),
     (PATIENT, S, "x", "structure", "Patient"),
-    (PATIENT, "_nickname", {"id": "1"}, "structure", "Patient"),
-    (PATIENT, "_name", [{"id": "1"}], "structure", "Patient"),
-    (PATIENT, "fhir_comments", ["x"], "structure", "Patient"),
+    (PATIENT, "_nickname", {"id": "1"}, "structure", "Patient._nickname"),
+    (PATIENT, "_name", [{"id": "1"}], "structure", "Patient._name"),
+    (PATIENT, "fhir_comments", ["x"], "structure", "Patient.fhir_comments"),
     (PATIENT, "contact.0.name.maiden", S, "structure", "Patient.contact[0].name.maiden"),
     (PATIENT, "value", 1, "structure", "Patient.value"),
     (OBSERVATION, "value", 1, "structure", "Observation.value"),

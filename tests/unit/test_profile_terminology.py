@@ -13,6 +13,7 @@ from healthbrain.fhir.compile.terminology import Terminology
 from healthbrain.fhir.definitions import write
 from healthbrain.fhir.profile import built_in
 from healthbrain.fhir.profile.builtin import BuiltIn, load
+from healthbrain.fhir.profile.concepts import Systems
 from healthbrain.fhir.profile.value_sets import contains
 
 R4 = "http://hl7.org/fhir/ValueSet/"
@@ -164,7 +165,7 @@ LISTED = {"system": "urn:a", "concept": [{"code": "1"}, {"code": "2"}]}
 def test_what_a_value_set_resource_tells(
     value_set: dict[str, Any], system: str | None, code: str, expected: bool | None
 ) -> None:
-    assert contains(value_set, system, code, known) is expected
+    assert contains(value_set, system, code, known, Systems()) is expected
 
 
 def test_a_missing_damaged_or_older_file_says_what_to_do(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ MOST = 100
 SINGLE = -1
 Place = tuple["Place | None", str, int]
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
 class Enough(Exception):

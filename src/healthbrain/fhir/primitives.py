@@ -125,7 +125,11 @@ def _build() -> dict[str, Primitive]:
         ("decimal", _number, "must be a number, without quotes"),
         ("string", _text, text),
         ("markdown", _text, text),
-        ("code", _pattern(regex["code"]), "must be a code: no white space at the ends, single spaces inside"),
+        (
+            "code",
+            _pattern(regex["code"].replace(r"(\s", "( ")),
+            "must be a code: no white space at the ends, single spaces inside",
+        ),
         ("id", _pattern(regex["id"]), "must be an id: 1 to 64 letters, digits, '-' or '.'"),
         ("uri", _uri, uri),
         ("url", _uri, uri.replace("URI", "URL")),

@@ -42,12 +42,20 @@ class Terminology:
             self._codes[url] = {code: above for code, above, abstract in concepts if not abstract}
             self._abstract[url] = sorted(code for code, _, abstract in concepts if abstract)
 
-    def code_systems(self) -> dict[str, list[list[str]]]:
-        """The codes of every complete code system: those to be used, those to group by."""
+    def code_systems(self) -> dict[str, Record]:
+        """Every complete code system: codes to be used, to group by and out of use, their displays, the version."""
         return {
-            url: [sorted(codes), self._abstract[url]]
-            for url, codes in sorted(self._codes.items())
-            if codes or self._abstract[url]
+            url: self._code_system(url) for url, codes in sorted(self._codes.items()) if codes or self._abstract[url]
+        }
+
+    def _code_system(self, url: str) -> Record:
+        concepts = sorted(_flat(self._systems[url].get("concept", [])), key=lambda one: str(one["code"]))
+        return {
+            "version": self._systems[url].get("version", ""),
+            "codes": sorted(self._codes[url]),
+            "abstract": self._abstract[url],
+            "ended": [one["code"] for one in concepts if _ended(one)],
+            "displays": {one["code"]: one["display"] for one in concepts if "display" in one},
         }
 
     def value_sets(self) -> dict[str, list[Any]]:
@@ -138,6 +146,21 @@ def _filter(condition: Record) -> Callable[[str, tuple[str, ...]], bool] | None:
         "=": lambda code, above: code == wanted,
     }
     return tests.get(condition["op"])
+
+
+def _flat(concepts: list[Record]) -> Iterator[Record]:
+    for concept in concepts:
+        yield concept
+        yield from _flat(concept.get("concept", []))
+
+
+def _ended(concept: Record) -> bool:
+    """Whether a concept is out of use: `status` retired or deprecated (v2, v3), or `deprecated`, `inactive` (FHIR)."""
+    return any(
+        (p["code"] == "status" and p.get("valueCode", p.get("valueString")) in ("retired", "deprecated", "inactive"))
+        or (p["code"] == "inactive" and p.get("valueBoolean") is True)
+        for p in concept.get("property", [])
+    )
 
 
 def _concepts(concepts: list[Record], above: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...], bool]]:

@@ -10,6 +10,7 @@ from collections.abc import Hashable, Iterable
 from decimal import Decimal
 from functools import cache
 
+from healthbrain.fhir.fhirpath.budget import Budget
 from healthbrain.fhir.fhirpath import dates, model, quantity
 from healthbrain.fhir.fhirpath.dates import DateTime, Temporal, Time
 from healthbrain.fhir.fhirpath.nodes import BOUNDED, node_of, system
@@ -124,10 +125,11 @@ def distinct(items: Iterable[Item]) -> Collection:
 
 
 class Seen:
-    """A set of items under `=`."""
+    """A set of items under `=`. Items of alike keys are compared one by one, which a `budget` counts."""
 
-    def __init__(self, items: Iterable[Item] = ()) -> None:
+    def __init__(self, items: Iterable[Item] = (), budget: Budget | None = None) -> None:
         self._found: dict[Hashable, list[Item]] = {}
+        self._budget = budget
         for item in items:
             self.add(item)
 
@@ -138,6 +140,8 @@ class Seen:
         if alike is None:
             self._found[key] = [item]
             return True
+        if self._budget is not None and not certain:
+            self._budget.spend(len(alike))
         if certain or any(equal_items(item, other) for other in alike):
             return False
         alike.append(item)

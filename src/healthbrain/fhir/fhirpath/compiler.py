@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from healthbrain.fhir.fhirpath import arithmetic, comparison, model, types
+from healthbrain.fhir.fhirpath.budget import COMPARING_FUNCTIONS, comparing, pairs, weight
 from healthbrain.fhir.fhirpath.frame import Evaluator, Frame
 from healthbrain.fhir.fhirpath.functions import FUNCTIONS
 from healthbrain.fhir.fhirpath.functions.references import reference_keys
@@ -46,11 +47,12 @@ EXTENSIONS = "http://hl7.org/fhir/StructureDefinition/"
 
 
 class Compiler:
-    """Compiles the tree of one text; `published` as in types.TypeTest."""
+    """Compiles the tree of one text; `published` as in types.TypeTest, `limited` as in budget."""
 
-    def __init__(self, text: str, *, published: bool) -> None:
+    def __init__(self, text: str, *, published: bool, limited: bool = False) -> None:
         self.text = text
         self.published = published
+        self.limited = limited
 
     def evaluator(self, node: Node) -> Evaluator:
         """The function that evaluates a node; variables that its path defines end with it."""
@@ -59,6 +61,10 @@ class Compiler:
 
     def _open(self, node: Node) -> Evaluator:
         """The function that evaluates a node, the variables it defines left for the next step of the path."""
+        found = self._of(node)
+        return _counted(found) if self.limited else found
+
+    def _of(self, node: Node) -> Evaluator:
         match node:
             case Literal(value):
                 constant = [value]
@@ -173,7 +179,7 @@ class Compiler:
             if constants is not None:
                 known = comparison.distinct(constants)
                 return lambda frame: known
-        return self._guarded(left, right, OPERATORS[operator], node.offset)
+        return self._guarded(left, right, OPERATORS[operator], node.offset, operator if self.limited else "")
 
     def _located(self, offset: int) -> Callable[[Collection, str], bool | None]:
         """`boolean` that tells where it failed."""
@@ -192,13 +198,16 @@ class Compiler:
         right: Evaluator | None,
         apply: Callable[[Collection, Collection], Collection],
         offset: int,
+        counted: str = "",
     ) -> Evaluator:
-        """An operator that tells where it failed."""
+        """An operator that tells where it failed; `counted` names it when what it compares is counted."""
         text = self.text
 
         def evaluate(frame: Frame) -> Collection:
             one = left(frame)
             other = NOTHING if right is None else right(frame)
+            if counted and frame.run.budget is not None:
+                comparing(counted, one, other, frame.run.budget)
             try:
                 return apply(one, other)
             except Unanswerable as problem:
@@ -232,6 +241,8 @@ class Compiler:
                 self.text, node.offset
             )
         arguments = tuple(self.evaluator(argument) for argument in node.arguments)
+        if self.limited and node.name in COMPARING_FUNCTIONS:
+            base = _compared(base)
         compose = self._scoped if function.scoped else self._plain
         return compose(base, function.call, arguments, node.offset)
 
@@ -299,6 +310,31 @@ class Compiler:
             return collection_of(function(items, *values))
 
         return evaluate
+
+
+def _counted(evaluate: Evaluator) -> Evaluator:
+    """The same function, what it gives counted."""
+
+    def counted(frame: Frame) -> Collection:
+        found = evaluate(frame)
+        if frame.run.budget is not None:
+            frame.run.budget.spend(1 + len(found))
+        return found
+
+    return counted
+
+
+def _compared(evaluate: Evaluator) -> Evaluator:
+    """The same function, what comparing its items takes counted."""
+
+    def counted(frame: Frame) -> Collection:
+        found = evaluate(frame)
+        budget = frame.run.budget
+        if budget is not None:
+            budget.spend(weight(found, budget.left) + pairs(found))
+        return found
+
+    return counted
 
 
 def _this(frame: Frame) -> Collection:

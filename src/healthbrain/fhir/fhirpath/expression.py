@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+from healthbrain.fhir.fhirpath.budget import Budget
 from healthbrain.fhir.fhirpath.compiler import Compiler
 from healthbrain.fhir.fhirpath.frame import Frame, Run, Trace, UserFunction
 from healthbrain.fhir.fhirpath.nodes import collection_of, node_of
@@ -29,15 +30,16 @@ class Expression:
     ['伟']
     """
 
-    __slots__ = ("_checked", "_evaluate", "strict", "text", "tree")
+    __slots__ = ("_checked", "_evaluate", "limited", "strict", "text", "tree")
 
-    def __init__(self, text: str, *, published: bool = False, strict: bool = False) -> None:
+    def __init__(self, text: str, *, published: bool = False, strict: bool = False, limited: bool = False) -> None:
         self.text = text
         self.strict = strict
+        self.limited = limited
         self.tree = parse(text)
         self._checked: dict[str, tuple[Unanswerable, ...]] = {}
         try:
-            self._evaluate = Compiler(text, published=published).evaluator(self.tree)
+            self._evaluate = Compiler(text, published=published, limited=limited).evaluator(self.tree)
         except RecursionError:
             raise Unreadable("the expression is nested too deep; split it", text, 0) from None
 
@@ -78,8 +80,12 @@ class Expression:
         functions: Mapping[str, UserFunction] = _NONE,
         at: datetime | None = None,
         trace: Trace | None = None,
+        budget: Budget | None = None,
     ) -> Collection:
-        """The result with types: `Node`s for elements, System values as they are."""
+        """The result with types: `Node`s for elements, System values as they are.
+
+        A `limited` expression spends from the `budget`, or from one of its own.
+        """
         if context.__class__ is dict:
             focus: Collection = [Node(context, context.get("resourceType") or type)]
         elif type and context is not None and not isinstance(context, (list, tuple)):
@@ -89,7 +95,9 @@ class Expression:
         here = (focus[0] if focus else None) if resource is None else node_of(resource)
         if self.strict and focus and isinstance(focus[0], Node):
             self.require(focus[0].type)
-        run = Run(focus, here, here if root is None else node_of(root), env, functions, at, trace)
+        run = Run(focus, here, here if root is None else node_of(root), env, functions, at, trace, budget)
+        if self.limited and budget is None:
+            run.budget = Budget()
         try:
             return list(self._evaluate(Frame(run, focus, 0, None, _NONE)))
         except RecursionError:
@@ -121,15 +129,16 @@ class Expression:
 
 
 @lru_cache(maxsize=8192)
-def compile(text: str, *, published: bool = False, strict: bool = False) -> Expression:
+def compile(text: str, *, published: bool = False, strict: bool = False, limited: bool = False) -> Expression:
     """The expression `text`, compiled once and kept.
 
     `strict` refuses paths and calls that cannot mean anything on the type at hand (see `Expression.problems`).
     `published` is for the invariants and search parameters of R4 itself: there `as` filters several items, and
     `is Boolean` means FHIR's boolean too.
+    `limited` is for expressions of strangers: they may do only so much work (see `budget`), then raise Exhausted.
     Raises Unreadable with line and column, or Unanswerable for unknown types and wrong numbers of arguments.
     """
-    return Expression(text, published=published, strict=strict)
+    return Expression(text, published=published, strict=strict, limited=limited)
 
 
 def evaluate(text: str, resource: Any, **given: Any) -> list[Any]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from healthbrain.fhir.fhirpath.budget import Budget
 from healthbrain.fhir.fhirpath.values import Collection, Item
 
 UserFunction = Callable[..., Any]
@@ -15,7 +16,7 @@ Trace = Callable[[str, list[Any]], None]
 class Run:
     """One evaluation: the resources around the context and what the caller passed in. Changes nothing outside."""
 
-    __slots__ = ("at", "context", "env", "functions", "resource", "root", "trace")
+    __slots__ = ("at", "budget", "context", "env", "functions", "resource", "root", "trace")
 
     def __init__(
         self,
@@ -26,7 +27,9 @@ class Run:
         functions: Mapping[str, UserFunction],
         at: datetime | None,
         trace: Trace | None,
+        budget: Budget | None = None,
     ) -> None:
+        self.budget = budget
         self.context = context
         self.resource = resource
         self.root = root

@@ -17,7 +17,7 @@ from healthbrain.errors import Unavailable
 from healthbrain.fhir.profile.forms import FORMS
 
 FILE = Path(__file__).parents[1] / "r4-profiles.bin"
-FORMAT = 2
+FORMAT = 3
 VERSION = "4.0.1"
 _LARGEST = 64 * 1024 * 1024
 
@@ -27,8 +27,9 @@ class BuiltIn:
 
     def __init__(self, data: dict[str, Any]) -> None:
         self._structures: dict[str, dict[str, Any]] = data["structures"]
-        self._systems = {url: frozenset(codes) for url, (codes, _) in data["code_systems"].items()}
-        self._abstract = {url: frozenset(codes) for url, (_, codes) in data["code_systems"].items() if codes}
+        self._records: dict[str, dict[str, Any]] = data["code_systems"]
+        self._systems = {url: frozenset(one["codes"]) for url, one in self._records.items()}
+        self._abstract = {url: frozenset(one["abstract"]) for url, one in self._records.items() if one["abstract"]}
         self._value_sets: dict[str, Any] = data["value_sets"]
         self._sets: dict[str, _ValueSet | None] = {}
 
@@ -51,6 +52,19 @@ class BuiltIn:
             return code in listed or code in self._abstract.get(system, ())
         form = FORMS.get(system)
         return None if form is None else form(code)
+
+    def concept(self, system: str, code: str) -> tuple[tuple[str, ...], bool, bool] | None:
+        """What a code is called, whether it is only to group by, whether it is out of use; None when R4 lists it not."""
+        if code not in self._systems.get(system, ()) and code not in self._abstract.get(system, ()):
+            return None
+        record = self._records[system]
+        name = record["displays"].get(code)
+        return (name,) if name else (), code in record["abstract"], code in record["ended"]
+
+    def version_of(self, system: str) -> str:
+        """The version in which R4 lists a code system; '' when it does not."""
+        record = self._records.get(system)
+        return "" if record is None else str(record["version"])
 
     def member_of(self, system: str | None, code: str, value_set: str) -> bool | None:
         """Whether a code is in a value set; None when R4 cannot tell. Without a system any of the set's will do."""

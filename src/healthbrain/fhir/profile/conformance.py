@@ -87,7 +87,7 @@ class Conformance:
             self.work.terminology.check(item, part.binding, self.report, profile.url)
         if self.work.rules:
             for rule in part.rules.values():
-                rule.check(item.node, item.place, item.around.scope, self.report)
+                rule.check(item.node, item.place, item.around.scope, self.report, self.work.budget)
         self._children(item, part, profile)
 
     def _children(self, item: Item, part: Part, profile: Profile) -> None:

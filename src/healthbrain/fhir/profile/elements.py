@@ -10,27 +10,28 @@ from collections.abc import Iterator
 
 from healthbrain.fhir.definitions import definitions
 from healthbrain.fhir.fhirpath import Unanswerable, Unreadable, compile
+from healthbrain.fhir.fhirpath.budget import Budget
 from healthbrain.fhir.fhirpath.model import ancestors
-from healthbrain.fhir.findings import SINGLE
-from healthbrain.fhir.profile.builtin import built_in
-from healthbrain.fhir.profile.check_digits import impossible
+from healthbrain.fhir.profile.codings import check_code
 from healthbrain.fhir.profile.conformance import Conformance
 from healthbrain.fhir.profile.derivation import CORE, Unusable
 from healthbrain.fhir.profile.items import Item
 from healthbrain.fhir.profile.known import type_of
 from healthbrain.fhir.profile.parts import BindingRule, Context, Profile
-
-_GROWING = "http://terminology.hl7.org/"
+from healthbrain.fhir.profile.texts import ElementIds, check_text
 
 
 def check_elements(item: Item, checker: Conformance) -> None:
     """Check everything inside a resource."""
+    ids = ElementIds(checker.report)
     for one in walk(item):
         checker.work.spend()
+        ids.see(one)
+        check_text(one, checker.report)
         if one.type == "Extension":
             _extension(one, checker)
-        elif one.type == "Coding":
-            _coding(one, checker)
+        else:
+            check_code(one, checker.work.terminology.systems, checker.report)
         _binding(one, checker)
         if isinstance(one.value, dict) and "resourceType" in one.value:
             declared_profiles(one, checker)
@@ -66,19 +67,6 @@ def _declared(item: Item, named: Item, checker: Conformance) -> None:
     checker.conform(item, canonical)
 
 
-def _coding(item: Item, checker: Conformance) -> None:
-    value = item.value
-    if isinstance(value, dict) and isinstance(code := value.get("code"), str):
-        system = value.get("system")
-        if isinstance(system, str) and built_in().knows_code(system, code) is False:
-            place, text = (item.place, "code", SINGLE), f"is not a code of {system} as published with R4"
-            # systems of terminology.hl7.org go on growing apart from FHIR
-            checker.report.add("warning" if system.startswith(_GROWING) else "error", "code-invalid", place, text)
-        elif isinstance(system, str) and impossible(system, code):
-            text = f"cannot be a code of {system}: its form or its check digit is wrong"
-            checker.report.error("code-invalid", (item.place, "code", SINGLE), text)
-
-
 def _binding(item: Item, checker: Conformance) -> None:
     """Bindings of R4's own elements: required ones were checked where R4 lists the codes."""
     binding = item.element.binding if item.element else None
@@ -102,7 +90,11 @@ def _extension(item: Item, checker: Conformance) -> None:
         return
     if profile is None or profile.type != "Extension":
         text = f"the extension {url} is not known here and was not checked"
-        if modifying or url.startswith(CORE):
+        if modifying:
+            checker.report.error(
+                "not-found", item.place, f"{text}; a modifier that is not understood changes the meaning"
+            )
+        elif url.startswith(CORE):
             checker.report.add("warning", "not-found", item.place, text)
         else:
             checker.report.unchecked(url, item.place, text)
@@ -110,7 +102,7 @@ def _extension(item: Item, checker: Conformance) -> None:
     if modifying != profile.modifier:
         other = "modifierExtension" if profile.modifier else "extension"
         checker.report.error("structure", item.place, f"the extension {url} belongs in {other}")
-    if profile.contexts and not any(_stands(item, one) for one in profile.contexts):
+    if profile.contexts and not any(_stands(item, one, checker.work.budget) for one in profile.contexts):
         allowed = ", ".join(one.expression for one in profile.contexts)
         checker.report.error("structure", item.place, f"the extension {url} may be used on {allowed} only")
     _context_rules(item, profile, checker)
@@ -121,10 +113,10 @@ def _context_rules(item: Item, profile: Profile, checker: Conformance) -> None:
     owner = item.owner
     if owner is not None and checker.work.rules:
         for rule in profile.context_rules:
-            rule.check(owner.node, item.place, owner.around.scope, checker.report)
+            rule.check(owner.node, item.place, owner.around.scope, checker.report, checker.work.budget)
 
 
-def _stands(item: Item, context: Context) -> bool:
+def _stands(item: Item, context: Context, budget: Budget) -> bool:
     """Whether the element that holds an extension is one its definition allows."""
     owner = item.owner
     if owner is None:
@@ -133,7 +125,7 @@ def _stands(item: Item, context: Context) -> bool:
         holder = owner.value.get("url") if isinstance(owner.value, dict) and owner.type == "Extension" else None
         return holder == context.expression
     if context.kind == "fhirpath":
-        return _selected(owner, context.expression)
+        return _selected(owner, context.expression, budget)
     wanted = context.expression
     if wanted.startswith(CORE):
         wanted = wanted.removeprefix(CORE).partition("#")[2] or wanted.removeprefix(CORE)
@@ -156,9 +148,9 @@ def _names(owner: Item) -> set[str]:
     return found
 
 
-def _selected(owner: Item, expression: str) -> bool:
+def _selected(owner: Item, expression: str, budget: Budget) -> bool:
     try:
-        found = compile(expression, published=True).items(owner.around.resource)
+        found = compile(expression, published=True, limited=True).items(owner.around.resource, budget=budget)
     except (Unanswerable, Unreadable):
         return False
     mine = owner.value if isinstance(owner.value, dict) else owner.extra

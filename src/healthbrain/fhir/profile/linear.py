@@ -70,9 +70,9 @@ def _codings(concept: Any) -> Iterator[bytes]:
 
 
 def _is_contained(element: Mapping[str, Any], scope: Scope) -> bool:
-    """ref-1: a local reference is to one of the contained resources."""
+    """ref-1: a local reference is to one of the contained resources, or to the container."""
     reference = element.get("reference")
-    if not isinstance(reference, str) or reference[:1] != "#":
+    if not isinstance(reference, str) or reference[:1] != "#" or reference == "#":  # "#" is the container itself
         return True
     return reference[1:] in scope.contained_ids
 

@@ -68,6 +68,12 @@ class Report:
             self._unchecked.add(what)
             self.add("information", "not-found", place, text)
 
+    def costly(self, what: str, place: Place | None, text: str) -> None:
+        """Warn, once for each `what`, that something was not checked because it takes too long."""
+        if what not in self._unchecked:
+            self._unchecked.add(what)
+            self.add("warning", "too-costly", place, text)
+
 
 class Question(Report):
     """Asks only whether something fits: the first error ends it, everything else is of no interest."""
@@ -78,6 +84,9 @@ class Question(Report):
         """Raises Mismatch for an error."""
         if severity == "error":
             raise Mismatch
+
+    def costly(self, what: str, place: Place | None, text: str) -> None:
+        """What takes too long does not speak against a fit."""
 
     def unchecked(self, what: str, place: Place | None, text: str) -> None:
         """What cannot be checked does not speak against a fit."""

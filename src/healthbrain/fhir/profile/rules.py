@@ -11,6 +11,7 @@ from typing import Literal
 
 from healthbrain.fhir.definitions import Invariant
 from healthbrain.fhir.fhirpath import Expression, Node, Unanswerable, Unreadable, compile
+from healthbrain.fhir.fhirpath.budget import Budget, Exhausted
 from healthbrain.fhir.findings import Place
 from healthbrain.fhir.profile.ground import Scope
 from healthbrain.fhir.profile.linear import Check, linear_form
@@ -30,8 +31,8 @@ class Rule:
     text: str
     linear: Check | None = None
 
-    def check(self, element: Node, place: Place, scope: Scope, report: Report) -> None:
-        """Note it when the element breaks the rule."""
+    def check(self, element: Node, place: Place, scope: Scope, report: Report, budget: Budget | None = None) -> None:
+        """Note it when the element breaks the rule. A profile's rule spends from the `budget`."""
         if self.linear is not None and isinstance(element.value, dict):
             if not self.linear(element.value, scope):
                 report.add(self.severity, "invariant", place, self.text)
@@ -41,8 +42,14 @@ class Rule:
             return
         try:
             kept = self.expression.boolean(
-                element, resource=scope.resource, root=scope.root, functions=scope.functions, at=scope.at
+                element, resource=scope.resource, root=scope.root, functions=scope.functions, at=scope.at, budget=budget
             )
+        except Exhausted:
+            text = (
+                f"{self.text}: the rules of the profile take too many steps on this resource and were not all checked"
+            )
+            report.costly(self.text, place, text)
+            return
         except Unanswerable as problem:
             report.unchecked(self.text, place, f"{self.text}: the rule was not checked ({problem.reason})")
             return
@@ -61,15 +68,15 @@ def rule_of(key: str, severity: str, expression: str, human: str, origin: str = 
     return Rule(
         key,
         "warning" if severity == "warning" else "error",
-        _expression(expression),
+        _expression(expression, limited=bool(origin)),
         f"{text} (profile {origin})" if origin else text,
         linear_form(key, expression),
     )
 
 
 @cache
-def _expression(text: str) -> Expression | None:
+def _expression(text: str, *, limited: bool) -> Expression | None:
     try:
-        return compile(text, published=True)
+        return compile(text, published=True, limited=limited)
     except (Unreadable, Unanswerable):
         return None

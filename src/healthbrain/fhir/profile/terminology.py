@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from healthbrain.fhir.profile.builtin import built_in
+from healthbrain.fhir.profile.concepts import Systems
 from healthbrain.fhir.profile.items import Item
 from healthbrain.fhir.profile.parts import BindingRule
 from healthbrain.fhir.profile.report import Report
@@ -23,7 +24,10 @@ _CODED = frozenset(["code", "string", "uri", "Coding", "CodeableConcept", "Quant
 class Terminology:
     """Membership in value sets, and findings about coded elements."""
 
-    def __init__(self, member_of: MemberOf | None, value_sets: Lookup | None = None) -> None:
+    def __init__(
+        self, member_of: MemberOf | None, value_sets: Lookup | None = None, code_systems: Lookup | None = None
+    ) -> None:
+        self.systems = Systems(code_systems)
         self._member_of = member_of
         self._value_sets = value_sets
         self._within: set[str] = set()
@@ -46,7 +50,7 @@ class Terminology:
             return None
         self._within.add(value_set)
         try:
-            return contains(resource, system, code, self.has)
+            return contains(resource, system, code, self.has, self.systems)
         finally:
             self._within.discard(value_set)
 

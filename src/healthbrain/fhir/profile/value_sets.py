@@ -1,7 +1,7 @@
 """Whether a code is in a ValueSet resource, as far as the resource itself tells.
 
 An expansion that is whole decides; else the definition: concepts that are listed, other value sets, systems that are
-included whole. Filters need the code system's properties, which only a terminology server has: then the answer is None.
+included whole, and filters over systems that are at hand as resources. Where that does not tell the answer is None.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from healthbrain.fhir.profile.builtin import built_in
+from healthbrain.fhir.profile.concepts import Systems
+from healthbrain.fhir.profile.filters import passes
 
 ValueSet = dict[str, Any]
 Lookup = Callable[[str], ValueSet | None]
@@ -18,7 +19,7 @@ Member = Callable[[str | None, str, str], bool | None]  # system, code, value se
 _DEEP = 8
 
 
-def contains(value_set: ValueSet, system: str | None, code: str, member: Member) -> bool | None:
+def contains(value_set: ValueSet, system: str | None, code: str, member: Member, systems: Systems) -> bool | None:
     """Whether a code is in a value set; None when the resource does not tell. `member` is asked of other sets."""
     expansion = value_set.get("expansion")
     if isinstance(expansion, dict):
@@ -30,33 +31,43 @@ def contains(value_set: ValueSet, system: str | None, code: str, member: Member)
     compose = value_set.get("compose")
     if not isinstance(compose, dict):
         return None
-    within = _any(_included(one, system, code, member) for one in _objects(compose.get("include")))
+    within = _any(_included(one, system, code, member, systems) for one in _objects(compose.get("include")))
     if within is False:
         return False
-    without = _any(_included(one, system, code, member) for one in _objects(compose.get("exclude")))
+    without = _any(_included(one, system, code, member, systems) for one in _objects(compose.get("exclude")))
     if without is True:
         return False
     return within if without is False else None
 
 
-def _included(include: dict[str, Any], system: str | None, code: str, member: Member) -> bool | None:
+def _included(include: dict[str, Any], system: str | None, code: str, member: Member, systems: Systems) -> bool | None:
     """Whether one include (or exclude) has the code: it is in the system's part and in every value set named."""
     answers: list[bool | None] = [
         member(system, code, url) for url in include.get("valueSet") or () if isinstance(url, str)
     ]
     of = include.get("system")
     if isinstance(of, str):
-        answers.append(False if system not in (None, of) else _of_system(include, of, code))
+        answers.append(False if system not in (None, of) else _of_system(include, of, code, systems))
     if not answers or False in answers:
         return False
     return None if None in answers else True
 
 
-def _of_system(include: dict[str, Any], system: str, code: str) -> bool | None:
+def _of_system(include: dict[str, Any], system: str, code: str, systems: Systems) -> bool | None:
     if "concept" in include:
         return any(one.get("code") == code for one in _objects(include["concept"]))
-    known = built_in().knows_code(system, code)
-    return None if known is True and "filter" in include else known
+    known = systems.has(system, code)
+    if known is False:
+        return False
+    concept = systems.concept(system, code)
+    if "filter" not in include:
+        return False if concept is not None and concept.abstract else known
+    stated = systems.stated(system)
+    found = None if stated is None else stated.concept(code)
+    if found is None:
+        return None
+    answers = [passes(code, found, one) for one in _objects(include["filter"])]
+    return False if False in answers else None if None in answers else True
 
 
 def _contained(contains: Any, depth: int) -> Iterator[dict[str, Any]]:

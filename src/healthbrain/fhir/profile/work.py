@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from healthbrain.fhir.fhirpath.budget import Budget
 from healthbrain.fhir.findings import Enough
 from healthbrain.fhir.profile.known import Profiles
 from healthbrain.fhir.profile.terminology import Terminology
@@ -16,6 +17,7 @@ class Work:
         self.profiles = profiles
         self.terminology = terminology
         self.rules = rules
+        self.budget = Budget()  # of all FHIRPath rules of profiles together
         self._left = _MOST_CHECKS
         self.within: set[tuple[int, str]] = set()
 

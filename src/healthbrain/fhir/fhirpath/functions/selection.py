@@ -40,7 +40,7 @@ def _select(items: Collection, frame: Frame, projection: Evaluator) -> Collectio
 
 @TABLE.scoped("repeat", 1)
 def _repeat(items: Collection, frame: Frame, projection: Evaluator) -> Collection:
-    seen = Seen()
+    seen = Seen(budget=frame.run.budget)
     found: Collection = []
     queue = list(items)
     inner = frame.inner()
