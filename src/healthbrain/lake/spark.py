@@ -118,7 +118,9 @@ class Cluster:
 
     def execute(self, query: str, /) -> None:
         """Carry out one statement in the platform's own SQL: create (temp table or view), insert, drop."""
-        from healthbrain.lake.spark_sql import exp, parsed, spark_text  # needs sqlglot, which comes with PySpark
+        from sqlglot import exp  # comes with PySpark
+
+        from healthbrain.lake.spark_sql import parsed, spark_text
 
         tree = parsed(query)
         match tree:

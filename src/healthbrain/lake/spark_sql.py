@@ -46,7 +46,7 @@ def parsed(statement: str) -> exp.Expression:
 def spark_text(tree: exp.Expression) -> str:
     """A tree as Spark SQL. Raises Unsupported."""
     try:
-        return _rewritten(tree.copy()).sql(dialect="spark", unsupported_level=sqlglot.ErrorLevel.RAISE)
+        return str(_rewritten(tree.copy()).sql(dialect="spark", unsupported_level=sqlglot.ErrorLevel.RAISE))
     except sqlglot.errors.SqlglotError:
         raise Unsupported("a statement cannot be translated to Spark SQL; run it with HB_LAKE_ENGINE=duckdb") from None
 
