@@ -70,8 +70,20 @@ class Plan:
 
 
 @click.command()
-@click.option("--residents", default=2000, show_default=True, help="How many people live in the district.")
-@click.option("--months", default=18, show_default=True, help="How many months of their lives are sent.")
+@click.option(
+    "--residents",
+    default=2000,
+    show_default=True,
+    type=click.IntRange(20, 10_000_000),
+    help="How many people live in the district.",
+)
+@click.option(
+    "--months",
+    default=18,
+    show_default=True,
+    type=click.IntRange(1, 240),
+    help="How many months of their lives are sent.",
+)
 @click.option("--seed", default=1, show_default=True, help="Another number gives another district.")
 @click.option("--fresh", is_flag=True, help="Throw the demo data away and begin again.")
 @click.option("--load-only", is_flag=True, help="Stop when everything is loaded instead of serving on.")
