@@ -16,6 +16,7 @@ from healthbrain.access import Gate
 from healthbrain.api import media
 from healthbrain.api.answer import Answer
 from healthbrain.api.call import Call
+from healthbrain.api.code_tables import code_table
 from healthbrain.api.lending import ask
 from healthbrain.api.platform import Platform
 from healthbrain.errors import Forbidden, Incorrect, Invalid, Issue, NotFound
@@ -86,6 +87,8 @@ class Operations:
                 profiles=asked.profiles,
                 lookup=lambda url: shelf.find("StructureDefinition", url),
                 value_sets=lambda url: shelf.find("ValueSet", url),
+                code_systems=lambda url: shelf.find("CodeSystem", url) or code_table(url),
+                questionnaires=lambda url: shelf.find("Questionnaire", url),
                 resolve=lambda text: shelf.find("", text),
                 mode=asked.mode,
                 at=call.at,
@@ -97,7 +100,7 @@ class Operations:
         return issues
 
     async def _conformance(self, type_: str, canonical: str) -> Resource | None:
-        """A profile or value set by url and version; these are about no patient and open to all (scope.OPEN_TYPES)."""
+        """A profile, value set, code system or questionnaire by url and version; these are about no patient and open to all (scope.OPEN_TYPES)."""
         url, _, version = canonical.partition("|")
         wanted = [("url", _escaped(url)), ("_sort", "-_lastUpdated"), ("_count", "1")]
         if version:

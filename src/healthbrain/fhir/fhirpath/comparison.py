@@ -10,8 +10,8 @@ from collections.abc import Hashable, Iterable
 from decimal import Decimal
 from functools import cache
 
-from healthbrain.fhir.fhirpath.budget import Budget
 from healthbrain.fhir.fhirpath import dates, model, quantity
+from healthbrain.fhir.fhirpath.budget import Budget
 from healthbrain.fhir.fhirpath.dates import DateTime, Temporal, Time
 from healthbrain.fhir.fhirpath.nodes import BOUNDED, node_of, system
 from healthbrain.fhir.fhirpath.problems import Unanswerable

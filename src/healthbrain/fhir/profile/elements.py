@@ -18,6 +18,7 @@ from healthbrain.fhir.profile.derivation import CORE, Unusable
 from healthbrain.fhir.profile.items import Item
 from healthbrain.fhir.profile.known import type_of
 from healthbrain.fhir.profile.parts import BindingRule, Context, Profile
+from healthbrain.fhir.profile.special import check_special
 from healthbrain.fhir.profile.texts import ElementIds, check_text
 
 
@@ -35,6 +36,7 @@ def check_elements(item: Item, checker: Conformance) -> None:
         _binding(one, checker)
         if isinstance(one.value, dict) and "resourceType" in one.value:
             declared_profiles(one, checker)
+            check_special(one, checker)
 
 
 def declared_profiles(item: Item, checker: Conformance) -> None:

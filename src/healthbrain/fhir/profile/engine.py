@@ -38,6 +38,7 @@ def validate_resource(
     lookup: Lookup | None = None,
     value_sets: Lookup | None = None,
     code_systems: Lookup | None = None,
+    questionnaires: Lookup | None = None,
     member_of: MemberOf | None = None,
     resolve: Resolve | None = None,
     mode: Mode | None = None,
@@ -46,7 +47,8 @@ def validate_resource(
     """What is wrong with a resource, or could not be checked; [] when all was checked and is right.
 
     `profiles` are checked besides those of meta.profile. `lookup(canonical)` gives a StructureDefinition and
-    `value_sets(canonical)` and `code_systems(url)` a ValueSet and a CodeSystem that are not R4's own, `member_of(system, code, value_set)` whether a code is in
+    `value_sets(canonical)` and `code_systems(url)` a ValueSet and a CodeSystem that are not R4's own,
+    `questionnaires(canonical)` the Questionnaire of a response, `member_of(system, code, value_set)` whether a code is in
     a value set nobody else can list (None when that is not known; system None for a bare code), `resolve(reference)` a
     resource that is neither contained nor in the Bundle. None of them does I/O. `mode` is that of $validate: an update
     needs an id. `at` is what now() says in rules; without it they are not checked.
@@ -64,6 +66,7 @@ def validate_resource(
         Profiles(lookup),
         Terminology(member_of, value_sets, code_systems),
         rules=not any(one.code in _SHAPE for one in found),
+        questionnaires=questionnaires,
     )
     checker = Conformance(work, report)
     item = top_item(resource, type_, resolve, _functions(checker), at)

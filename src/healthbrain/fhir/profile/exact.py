@@ -14,6 +14,7 @@ from healthbrain.fhir.profile.parts import Exact, Limit
 
 _AT_LEAST = compile("%limit <= $this")
 _AT_MOST = compile("$this <= %limit")
+_ORDER = {operator: compile(f"$this {operator} %limit") for operator in ("<", ">", "<=", ">=")}
 
 
 def meets(value: Any, wanted: Exact) -> bool:
@@ -29,6 +30,17 @@ def at_least(item: Item, limit: Limit) -> bool:
 def at_most(item: Item, limit: Limit) -> bool:
     """Whether it is not above the limit."""
     return _compares(item, limit, least=False)
+
+
+def compare_plain(value: Any, limit: Any, type_: str, operator: str) -> bool | None:
+    """Whether `value operator limit` holds, both of one type; None when they do not compare."""
+    test = _ORDER.get(operator)
+    if test is None:
+        return None
+    try:
+        return test.boolean(Node(value, type_), env={"limit": Node(limit, type_)})
+    except Unanswerable:
+        return None
 
 
 def _compares(item: Item, limit: Limit, *, least: bool) -> bool:

@@ -41,11 +41,12 @@ class Profiles:
         if own is None:
             return _built_in(canonical)
         try:
-            return derive(own, self._structure)
+            return derive(own, self.structure)
         except Unusable as problem:
             return problem
 
-    def _structure(self, canonical: str) -> Structure | None:
+    def structure(self, canonical: str) -> Structure | None:
+        """The StructureDefinition with this url, of the caller or of R4."""
         own = self._lookup(canonical) if self._lookup else None
         return own if own is not None else built_in().structure(canonical)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from healthbrain.fhir.fhirpath.budget import Budget
 from healthbrain.fhir.findings import Enough
+from healthbrain.fhir.profile.derivation import Lookup
 from healthbrain.fhir.profile.known import Profiles
 from healthbrain.fhir.profile.terminology import Terminology
 
@@ -13,7 +14,10 @@ _MOST_CHECKS = 1_000_000  # a Bundle of ten thousand usual resources; some secon
 class Work:
     """What one validation shares: profiles, terminology, whether FHIRPath rules are checked, and the work left."""
 
-    def __init__(self, profiles: Profiles, terminology: Terminology, *, rules: bool) -> None:
+    def __init__(
+        self, profiles: Profiles, terminology: Terminology, *, rules: bool, questionnaires: Lookup | None = None
+    ) -> None:
+        self.questionnaires = questionnaires
         self.profiles = profiles
         self.terminology = terminology
         self.rules = rules
