@@ -17,6 +17,7 @@ from healthbrain.errors import Incorrect, NotFound
 from healthbrain.lake.rows import LOCAL
 from healthbrain.measure.definition import Constant, Definition
 from healthbrain.measure.load import built_in, library
+from healthbrain.measure.own import own_measures
 
 _LATEST = """
 select distinct on (measure) measure, base, revision, parameters, reason from measure_adjustment
@@ -25,23 +26,25 @@ order by measure, revision desc
 
 
 async def in_force(connection: Connection) -> tuple[Definition, ...]:
-    """The built-in definitions as this place has adjusted them."""
+    """The built-in definitions as this place has adjusted them, and its own published ones."""
     rows = await (await connection.execute(_LATEST)).fetchall()
     latest = {(measure, base): rest for measure, base, *rest in rows}
-    return tuple(_adjusted(one, latest.get((one.id, one.version))) for one in built_in())
+    shipped = tuple(_adjusted(one, latest.get((one.id, one.version))) for one in built_in())
+    return (*shipped, *await own_measures(connection))
 
 
 async def mark(connection: Connection, at: datetime) -> str:
     """Changes when figures may, although no resource did: with the local day, definitions, settings and entered values."""
     row = await (
         await connection.execute(
-            "select (select coalesce(max(id), 0) from measure_entry), (select count(*) from measure_adjustment)"
+            "select (select coalesce(max(id), 0) from measure_entry), (select count(*) from measure_adjustment), "
+            "(select coalesce(max(id), 0) from own_measure_event where action in ('published', 'retired', 'resumed'))"
         )
     ).fetchone()
     said = "\n".join(f"{one!r}" for one in built_in()) + f"{library()!r}"
     digest = hashlib.sha256(said.encode()).hexdigest()[:16]
-    entries, settings = row or (0, 0)
-    return f"{at.astimezone(LOCAL).date()} {digest} {entries} {settings}"
+    entries, settings, own = row or (0, 0, 0)
+    return f"{at.astimezone(LOCAL).date()} {digest} {entries} {settings} {own}"
 
 
 async def adjust(

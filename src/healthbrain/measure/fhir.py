@@ -14,15 +14,17 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import yaml
 
 from healthbrain.errors import Incorrect
+from healthbrain.measure.compute import constants_at
 from healthbrain.measure.definition import Definition, Population
-from healthbrain.measure.load import definition_of, text_of
+from healthbrain.measure.load import definition_of, library, text_of
 from healthbrain.measure.queries import Figure, ShownMember
+from healthbrain.measure.tally import counting
 
 CANONICAL = "urn:healthbrain:measure:"
 TABLE = "urn:healthbrain:ext:measure-table"
@@ -45,8 +47,8 @@ _PARTS = {
 _EMPTY = {"exclude": "false", "exception": "false", "numerator_exclude": "false", "observe": ""}
 
 
-def as_measure(one: Definition) -> dict[str, Any]:
-    """A definition as a Measure."""
+def as_measure(one: Definition, text: str = "") -> dict[str, Any]:
+    """A definition as a Measure; `text` is the YAML of one that is not built in."""
     resource: dict[str, Any] = {
         "resourceType": "Measure",
         "id": one.id,
@@ -63,7 +65,7 @@ def as_measure(one: Definition) -> dict[str, Any]:
     }
     if one.direction in _NOTATION:
         resource["improvementNotation"] = _concept(_IMPROVEMENT, _NOTATION[one.direction])
-    if text := text_of(one.id):
+    if text := text or text_of(one.id):
         content = base64.b64encode(text.encode()).decode()
         resource["contained"] = [{
             "resourceType": "Library", "id": "definition", "status": "active",
@@ -88,10 +90,8 @@ def as_measure(one: Definition) -> dict[str, Any]:
 
 def from_measure(resource: Mapping[str, Any]) -> Definition:
     """The definition that a Measure says. Raises Incorrect with everything in it that cannot be expressed."""
-    for library in resource.get("contained", ()):
-        for content in library.get("content", ()):
-            if content.get("contentType") == _YAML and "data" in content:
-                return definition_of(base64.b64decode(content["data"]).decode("utf-8"), "Measure.contained")
+    if text := carried_text(resource):
+        return definition_of(text, "Measure.contained")
     if faults := list(_inexpressible(resource)):
         raise Incorrect(f"this Measure cannot be computed here: {'; '.join(faults)}")
     group = resource["group"][0]
@@ -124,6 +124,31 @@ def from_measure(resource: Mapping[str, Any]) -> Definition:
     return definition_of(yaml.safe_dump(said, allow_unicode=True), "Measure")
 
 
+def claims_our_form(resource: Mapping[str, Any]) -> bool:
+    """Whether a Measure says that it is meant for a platform like this one."""
+    libraries = [content for one in resource.get("contained", ()) for content in one.get("content", ())]
+    return any(one.get("url") == TABLE for one in resource.get("extension", ())) or any(
+        content.get("contentType") == _YAML for content in libraries
+    )
+
+
+def carried_text(resource: Mapping[str, Any]) -> str:
+    """The YAML that a Measure of ours carries; '' when it carries none. Raises Incorrect when it cannot be read."""
+    for contained in resource.get("contained", ()):
+        for content in contained.get("content", ()):
+            if content.get("contentType") == _YAML and "data" in content:
+                try:
+                    return base64.b64decode(content["data"]).decode("utf-8")
+                except ValueError:
+                    raise Incorrect("the definition that the Measure carries cannot be read") from None
+    return ""
+
+
+def check_computable(one: Definition) -> None:
+    """Raises Incorrect when the tables, columns or expressions of a definition are none that can be counted here."""
+    counting((one,), library(), constants_at(date(2026, 1, 1)))
+
+
 def as_report(
     one: Definition,
     figure: Figure,
@@ -131,6 +156,7 @@ def as_report(
     *,
     at: datetime,
     members: Sequence[ShownMember] | None = None,
+    reporter: str = "",
 ) -> dict[str, Any]:
     """A figure as a MeasureReport; with members a subject-list, the list in a contained List per population."""
     resource: dict[str, Any] = {
@@ -140,7 +166,10 @@ def as_report(
         "measure": f"{CANONICAL}{one.id}|{figure.version}",
         "date": at.isoformat(),
         "period": {"start": figure.start.isoformat(), "end": figure.to.isoformat()},
-        "reporter": {"display": "district" if figure.level == "district" else f"{figure.level} {figure.key}"},
+        **({"subject": {"reference": reporter}} if reporter and members is None else {}),
+        "reporter": {"reference": reporter}
+        if reporter
+        else {"display": "district" if figure.level == "district" else f"{figure.level} {figure.key}"},
         "group": [_group(one, figure)],
     }
     by: dict[str, list[Figure]] = {}

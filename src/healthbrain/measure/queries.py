@@ -18,6 +18,7 @@ from healthbrain.measure.compute import constants_at
 from healthbrain.measure.definition import Definition, Level, Period
 from healthbrain.measure.listing import Lister, Member, Wanted
 from healthbrain.measure.load import built_in, library
+from healthbrain.measure.own import last_read
 from healthbrain.measure.periods import grain_of, spans, year_before
 from healthbrain.measure.result import Coverage, plain
 
@@ -28,6 +29,19 @@ _COLUMNS = (
     "r.value, r.low, r.high, r.small, r.stratifier, r.stratum, p.sending, p.registered, p.as_of, p.computed_at"
 )
 _FROM = "measure_figure r join measure_period p using (measure, version, period)"
+# what the labels of each kind of period look like
+_SHAPES = {"year": "____", "quarter": "____-Q_", "month": "____-__", "week": "____-W__", "rolling": "____-__-R12"}
+# of each measure the latest figure of its own kind of period, the one before it, and that of a year ago
+_HEADLINE = f"""
+select {_COLUMNS} from (
+    select f.*, row_number() over latest as place, first_value(f.period) over latest as newest
+    from unnest(%s::text[], %s::text[], %s::text[]) w (measure, version, shape)
+    join measure_figure f on f.measure = w.measure and f.version = w.version and f.period like w.shape
+    where f.level = %s and f.key = %s and f.stratifier = '' and f.stratum = ''
+    window latest as (partition by f.measure, f.version order by f.period desc)
+) r join measure_period p using (measure, version, period)
+where r.place <= 2 or r.period = (left(r.newest, 4)::int - 1)::text || substr(r.newest, 5)
+order by r.measure, r.version, r.period desc"""
 _FIGURE = (
     *("measure", "version", "period", "level", "key", "start", "to", "complete"),
     *("numerator", "denominator", "value", "low", "high", "small", "stratifier", "stratum"),
@@ -111,8 +125,8 @@ class MemberPage:
 
 
 def definition(measure: str) -> Definition:
-    """The built-in definition with this id; NotFound when there is none."""
-    found = next((one for one in built_in() if one.id == measure), None)
+    """The built-in or own definition with this id; NotFound when there is none."""
+    found = next((one for one in (*built_in(), *last_read()) if one.id == measure), None)
     if found is None:
         raise NotFound(f"there is no measure {measure}")
     return found
@@ -124,15 +138,12 @@ async def headline(
     """The latest figure of every measure at one place, in the order of the definitions."""
     wanted = [one for one in await in_force(connection) if measures is None or one.id in measures]
     cursor = await connection.execute(
-        f"select {_COLUMNS} from {_FROM} where r.level = %s and r.key = %s and r.stratifier = '' "
-        "and r.measure = any(%s) order by r.measure, r.period desc".encode(),
-        [level, key, [one.id for one in wanted]],
-    )
+        _HEADLINE.encode(), [[one.id for one in wanted], [one.version for one in wanted],
+                             [_SHAPES[one.period] for one in wanted], level, key],
+    )  # fmt: skip
     series: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
-    grains = {one.id: one.period for one in wanted}
     for row in await cursor.fetchall():
-        if grain_of(row[2]) == grains[row[0]]:
-            series.setdefault((row[0], row[1]), []).append(row)
+        series.setdefault((row[0], row[1]), []).append(row)
     return [_headline(one, rows) for one in wanted if (rows := series.get((one.id, one.version)))]
 
 
@@ -167,7 +178,7 @@ async def trend(
 
     `grain` chooses quarters, years or rolling years of a measure that has them; its own period otherwise.
     """
-    wanted = grain or next((one.period for one in built_in() if one.id == measure), None)
+    wanted = grain or next((one.period for one in (*built_in(), *last_read()) if one.id == measure), None)
     condition = "r.stratifier = ''" if not stratifier else "r.stratifier = %(stratifier)s and r.stratum = %(stratum)s"
     cursor = await connection.execute(
         f"select {_COLUMNS} from {_FROM} where r.measure = %(measure)s and r.level = %(level)s and r.key = %(key)s "

@@ -32,6 +32,7 @@ from healthbrain.web.pages import (
     signin,
     sources,
     supervision,
+    workbench,
 )
 from healthbrain.web.visit import Visit
 
@@ -70,6 +71,10 @@ PAGES: tuple[Page, ...] = (
     Page("GET", "/analysis/rows", analysis.rows_page),
     Page("POST", "/analysis/saved", analysis_saved.save),
     Page("POST", "/analysis/saved/{question:int}", analysis_saved.act),
+    Page("GET", "/workbench", workbench.overview),
+    Page("POST", "/workbench", workbench.begin),
+    Page("GET", "/workbench/{measure}", workbench.one_measure),
+    Page("POST", "/workbench/{measure}", workbench.act),
     Page("GET", "/measures", measures.measures),
     Page("GET", "/measures/{measure}", measures.one_measure),
     Page("GET", "/plans", plans.all_plans),

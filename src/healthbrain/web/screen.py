@@ -118,6 +118,16 @@ _WORKSPACES: tuple[tuple[frozenset[str], NavItem], ...] = (
         ),
     ),
     (
+        frozenset({"cdc", "administrator"}),
+        NavItem(
+            N_("Indicator workbench"),
+            "/workbench",
+            "edit",
+            N_("Compose own indicators by form, preview and test them, have them reviewed and published"),
+            _FIGURES,
+        ),
+    ),
+    (
         _FIGURED,
         NavItem(N_("Six hubs"), "/hubs", "pulse", N_("What this platform is made of and what it holds now"), _FIGURES),
     ),
