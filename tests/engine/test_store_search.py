@@ -418,6 +418,14 @@ HEAVIEST = [
     ("Encounter", [("_has:Observation:encounter:identifier", "urn:o|1234")], {"resource_tokens"}),
 ]  # fmt: skip
 
+# what few have is looked up alone, and everything else checked on what was found: intersected with all of a type it grows with them
+LOOKED_UP_FIRST = [
+    ("Patient", [("identifier", "urn:x|17")]),
+    ("Observation", [("encounter", "Encounter/e77")]),
+    ("Observation", [("encounter", "e77"), ("status", "final")]),
+    ("Observation", [("patient", "p3"), ("encounter", "Encounter/e77")]),
+]
+
 
 async def test_the_heaviest_searches_use_their_index_the_twentieth_time_too(large):
     """psycopg prepares after a few calls and PostgreSQL then likes generic plans, which walk whole tables: 0.1 ms become
@@ -448,6 +456,9 @@ async def test_the_heaviest_searches_use_their_index_the_twentieth_time_too(larg
             used = {name for _, name in scans if name}
             assert used & indexes, (parameters, scans)
             assert not any(kind == "Seq Scan" and name == "resource" for kind, name in scans), (parameters, scans)
+        for type_, parameters in LOOKED_UP_FIRST:
+            used = {name for _, name in await _scans(connection, type_, parameters) if name.startswith("resource_")}
+            assert used == {"resource_tokens", "resource_pkey"}, (parameters, used)
         prepared = await (
             await connection.execute(
                 "select count(*), sum(generic_plans) from pg_prepared_statements where parameter_types <> '{}'"

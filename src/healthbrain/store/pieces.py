@@ -46,7 +46,7 @@ def holds_any(alias: str, tokens: Sequence[int]) -> Condition:
 
 
 def holds_rare(alias: str, tokens: Sequence[int]) -> Condition:
-    """The same for tokens that few rows have, as a number of a person.
+    """The same for tokens that few rows have, as a number of a person or a reference to one visit.
 
     PostgreSQL takes any token it has no figures of for one in two hundred rows, and would rather intersect them with all rows
     of the type: the more there are, the slower. Fetched first, as one array, they are what everything else is checked on.

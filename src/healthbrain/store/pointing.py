@@ -12,8 +12,16 @@ from healthbrain.fhir import SearchParameter, definitions
 from healthbrain.store import arrays, keys
 from healthbrain.store.clause import Clause
 from healthbrain.store.lookups import Hierarchy, hierarchy_of
-from healthbrain.store.pieces import NEVER, Condition, any_of, holds_any
+from healthbrain.store.pieces import NEVER, Condition, any_of, holds_any, holds_rare
 from healthbrain.store.question import split, unescape
+
+# what happened to one person: few resources refer to one of these, however many there are
+_OF_ONE_PERSON = frozenset(
+    {
+        "Condition", "DiagnosticReport", "Encounter", "EpisodeOfCare", "ImagingStudy", "MedicationRequest", "Procedure",
+        "ServiceRequest", "Specimen",
+    }
+)  # fmt: skip
 
 
 def reference(clause: Clause) -> Condition:
@@ -41,16 +49,19 @@ def reference_targets(parameter: SearchParameter) -> tuple[str, ...]:
 def _condition(clause: Clause, targets: Iterable[tuple[str, str]]) -> Condition:
     tokens: list[int] = []
     patients: list[int] = []
+    rare = True
     for type_, id_ in targets:
         if type_ == "Patient" and clause.parameter.code in clause.index.patient_params:
             patients.append(keys.patient_key(id_))
         elif type_:
             tokens.append(keys.number(keys.referred(clause.number, type_, id_)))
+            rare = rare and type_ in _OF_ONE_PERSON
         else:
+            rare = False
             tokens.append(keys.number(keys.form(clause.number, "uri", id_)))
     found = [Condition(f"{clause.alias}.patient = any(%s)", (arrays.int8(patients),))] if patients else []
     if tokens:
-        found.append(holds_any(clause.alias, tokens))
+        found.append((holds_rare if rare else holds_any)(clause.alias, tokens))
     return any_of(found) if found else NEVER
 
 

@@ -234,7 +234,7 @@ def finish(draft: Draft, context: WriteContext) -> None:
 @functools.lru_cache(maxsize=64)  # of one bundle all have the same
 def instant_text(at: datetime) -> str:
     """An instant as lastUpdated shows it."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
+    return at.astimezone(UTC).isoformat(timespec="milliseconds")[:23] + "Z"
 
 
 def missing(type_: str, id_: str) -> NotFound:

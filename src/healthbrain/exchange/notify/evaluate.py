@@ -24,6 +24,8 @@ from healthbrain.store.visibility import visible
 Decide = Callable[[Connection, Principal, Action, str], Awaitable[Scope]]
 
 _AT_ONCE = 1000
+# who is in error goes on being counted: their events wait among the dead letters
+_TOLD: tuple[table.State, ...] = ("active", "requested", "error")
 _log = logging.getLogger(__name__)
 _ADVANCE = "update subscription_feed set position = %s where position = %s"
 _COUNT = "update subscription set events = events + %s where rid = %s returning events, state"
@@ -56,6 +58,8 @@ async def _evaluate(connection: Connection, decide: Decide) -> bool:
         await _start(connection)
         return False
     try:
+        if await _nobody_asks(connection, position):
+            return False
         found, after = await changes(connection, position, _AT_ONCE)
     except Gone:
         _log.error("the change feed does not reach back to where subscriptions stood; events in between are lost")
@@ -64,8 +68,7 @@ async def _evaluate(connection: Connection, decide: Decide) -> bool:
         return False
     if not found:
         return False
-    # who is in error goes on being counted: their events wait among the dead letters
-    subscriptions = await table.in_state(connection, "active", "requested", "error")
+    subscriptions = await table.in_state(connection, *_TOLD)
     noted = [(one, await _events_of(connection, one, found, decide)) for one in subscriptions]
     async with connection.transaction():
         cursor = await connection.execute(_ADVANCE, (str(after), str(position)))
@@ -75,6 +78,21 @@ async def _evaluate(connection: Connection, decide: Decide) -> bool:
             if wanted:
                 await _note(connection, one, wanted)
     return len(found) == _AT_ONCE
+
+
+async def _nobody_asks(connection: Connection, position: Position) -> bool:
+    """Whether there is no subscription to tell of anything; then the feed need not be read, only passed.
+
+    Where the feed ends is found out first: who subscribes after that misses nothing, who did before is seen.
+    """
+    if await table.in_state(connection, *_TOLD):
+        return False
+    end = await latest(connection)
+    if end.epoch != position.epoch or await table.in_state(connection, *_TOLD):
+        return False
+    if end > position:
+        await connection.execute(_ADVANCE, (str(end), str(position)))
+    return True
 
 
 async def _start(connection: Connection) -> None:
