@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-_PATIENCE = 180  # seconds until master and workers are there; machines may be busy
+_PATIENCE = 600  # seconds until master and workers are there; machines may be busy
 _MASTER, _WORKER = (f"org.apache.spark.deploy.{one}" for one in ("master.Master", "worker.Worker"))
 
 
@@ -95,7 +95,7 @@ def _java() -> str:
 def _start(home: Path, folder: Path, name: str, class_: str, *arguments: str) -> subprocess.Popen[bytes]:
     environ: Mapping[str, str] = {
         **os.environ, "SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_DAEMON_MEMORY": "512m",
-        "SPARK_NO_DAEMONIZE": "1",
+        "SPARK_MASTER_OPTS": "-Dspark.master.rest.enabled=false",  # it would take a fixed port
     }  # fmt: skip
     with (folder / f"{name}.log").open("wb") as log:
         return subprocess.Popen(

@@ -29,6 +29,9 @@ SMALL = {
     "spark.driver.memory": "2g",
     "spark.executor.memory": "1g",
     "spark.sql.shuffle.partitions": "2",
+    "spark.sql.codegen.wholeStage": "false",  # with little data, compiling takes longer than computing
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
 }
