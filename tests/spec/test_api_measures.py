@@ -11,10 +11,11 @@ from tests.api_world import World, inhabited, own_world
 from tests.engine.measure_cohort import AT, TODAY, Cohort, every
 
 from healthbrain import measure
+from healthbrain.api import measure_intake
 from healthbrain.errors import Incorrect
 from healthbrain.fhir import validate
 from healthbrain.lake import Lake
-from healthbrain.measure import fhir
+from healthbrain.measure import entries, fhir
 from healthbrain.terms import systems
 
 pytestmark = pytest.mark.anyio
@@ -112,3 +113,135 @@ async def test_a_report_of_an_institution_is_read_as_a_value() -> None:
     assert fhir.values_of(report) == ("IND-Q-04", "2025-01-01", "2025-12-31", None, None, 31.5)
     with pytest.raises(Incorrect, match="must name a measure of this platform"):
         fhir.values_of({**report, "measure": "http://example.org/m"})
+
+
+async def test_built_in_measures_are_found_by_url_title_and_id_beside_stored_ones(hb: World) -> None:
+    await hb.ask(
+        "PUT", "Measure/own", json={"resourceType": "Measure", "id": "own", "status": "draft", "title": "高血压试点"}
+    )
+    found = (await hb.ask("GET", "Measure?url=urn:healthbrain:measure:IND-Q-08")).json()
+    assert [one["resource"]["id"] for one in found["entry"]] == ["IND-Q-08"]
+    assert validate(found) == []
+    ids = [
+        one["resource"]["id"]
+        for one in (await hb.ask("GET", "Measure?title:contains=高血压&_count=100")).json()["entry"]
+    ]
+    assert {"IND-Q-08", "own"} <= set(ids)
+    assert "entry" not in (await hb.ask("GET", "Measure?_id=none")).json()
+
+
+async def test_pages_of_measures_neither_skip_nor_repeat(hb: World) -> None:
+    await hb.ask(
+        "PUT", "Measure/own", json={"resourceType": "Measure", "id": "own", "status": "draft", "title": "高血压试点"}
+    )
+    seen: list[str] = []
+    address: str | None = "Measure?_count=40&_elements=title"
+    while address:
+        page = (await hb.ask("GET", address)).json()
+        assert len(page.get("entry", ())) <= 40
+        seen += [one["resource"]["id"] for one in page.get("entry", ())]
+        address = next((one["url"] for one in page["link"] if one["relation"] == "next"), None)
+    assert len(seen) == len(set(seen))
+    assert set(seen) >= {one.id for one in measure.built_in()} | {"own"}
+
+
+async def test_figures_are_found_as_reports_by_measure_period_and_organisation(hb: World) -> None:
+    found = (await hb.ask("GET", "MeasureReport?measure=urn:healthbrain:measure:IND-Q-08&period=2026-11")).json()
+    assert validate(found) == []
+    (report,) = [one["resource"] for one in found["entry"]]
+    assert report["period"]["end"] == "2026-11-20"
+    for period, number in (("ge2026-11-01", 1), ("2026-11-R12", 0), ("lt2020", 0), ("gt2025&period=le2027", 1)):
+        asked = f"MeasureReport?measure=urn:healthbrain:measure:IND-Q-08&period={period}"
+        assert (await hb.ask("GET", asked)).json()["total"] == number
+    for query, status in (("&period=soon", 400), ("&patient=1", 400), ("&subject=Organization/none", 404)):
+        assert (
+            await hb.ask("GET", f"MeasureReport?measure=urn:healthbrain:measure:IND-Q-08{query}")
+        ).status_code == status
+
+
+async def test_an_organisation_is_evaluated_for_who_may_see_its_figures(hb: World) -> None:
+    asked = "Measure/IND-Q-08/$evaluate-measure?subject=Organization/org-QP00"
+    report = (await hb.ask("GET", asked)).json()
+    assert report["reporter"] == {"reference": "Organization/org-QP00"}
+    assert (await hb.ask("GET", asked, "QPZS")).status_code == 404
+
+
+LITERACY: dict[str, Any] = {
+    "resourceType": "MeasureReport",
+    "status": "complete",
+    "type": "summary",
+    "measure": fhir.CANONICAL + "IND-Q-04",
+    "date": "2026-03-31",
+    "identifier": [{"value": "监测2025"}],
+    "period": {"start": "2025-01-01", "end": "2025-12-31"},
+    "group": [{"measureScore": {"value": 31.5}}],
+}
+
+
+async def test_a_report_is_entered_as_a_value_and_corrected_with_a_reason(hb: World) -> None:
+    answer = await hb.ask("POST", "MeasureReport", json=LITERACY)
+    assert (answer.status_code, answer.json()["issue"][0]["severity"]) == (201, "information"), answer.text
+    async with hb.platform.pool.connection() as connection:
+        (value,) = await entries.entered(connection, "IND-Q-04")
+    assert (value.value, value.period, value.document) == (31.5, "2025", "MeasureReport 监测2025 青浦区")
+    other = copy.deepcopy(LITERACY)
+    other["group"][0]["measureScore"]["value"] = 32
+    refused = await hb.ask("POST", "MeasureReport", json=other)
+    assert (refused.status_code, "give the reason" in refused.text) == (400, True)
+    other["extension"] = [{"url": measure_intake.REASON, "valueString": "复核后更正"}]
+    assert (await hb.ask("POST", "MeasureReport", json=other)).status_code == 201
+    again = await hb.ask("POST", "MeasureReport", json=other)
+    assert "holds already" in again.text
+    async with hb.platform.pool.connection() as connection:
+        (value,) = await entries.entered(connection, "IND-Q-04")
+        assert (value.value, value.reason) == (32, "复核后更正")
+        assert len(await entries.history(connection, value.id)) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"measure": "http://example.org/m"}, "no measure of this platform"),
+        ({"measure": fhir.CANONICAL + "IND-Q-08"}, "computed here"),
+        ({"status": "pending"}, "only a complete report"),
+    ],
+    ids=["foreign", "computed", "pending"],
+)
+async def test_other_reports_are_stored_and_the_answer_says_why_no_value_came_of_them(
+    hb: World, change: dict[str, Any], said: str
+) -> None:
+    answer = await hb.ask("POST", "MeasureReport", json=LITERACY | change)
+    assert (answer.status_code, said in answer.text) == (201, True), answer.text
+
+
+@pytest.mark.parametrize(
+    ("who", "change", "said"),
+    [
+        ("QP00", {"period": {"start": "2025-01-01", "end": "2025-11-30"}}, "write the period"),
+        ("QP00", {"group": [{"measureScore": {"value": 3000}}]}, "cannot be right"),
+        ("QPZS", {}, "not entered by institution"),
+        ("QPZS", {"subject": {"reference": "Organization/org-QP00"}}, "you may enter values for"),
+    ],
+    ids=["period", "bounds", "level", "scope"],
+)
+async def test_a_report_that_cannot_be_right_is_refused_and_not_stored(
+    hb: World, who: str, change: dict[str, Any], said: str
+) -> None:
+    count = "MeasureReport?_summary=count"
+    before = (await hb.ask("GET", count, who)).json()["total"]
+    answer = await hb.ask("POST", "MeasureReport", who, json=LITERACY | change)
+    assert (answer.status_code, said in answer.text) == (400, True), answer.text
+    assert (await hb.ask("GET", count, who)).json()["total"] == before
+
+
+async def test_a_measure_in_our_form_must_be_computable_and_others_are_stored_with_what_is_missing(hb: World) -> None:
+    taken = await hb.ask("POST", "Measure", json=FOREIGN)
+    assert (taken.status_code, "can be computed here" in taken.text) == (201, True), taken.text
+    wrong = copy.deepcopy(FOREIGN)
+    wrong["group"][0]["population"][1]["criteria"]["expression"] = "nonsense = 'female'"
+    refused = await hb.ask("POST", "Measure", json=wrong)
+    assert (refused.status_code, "nonsense" in refused.text) == (400, True), refused.text
+    foreign = copy.deepcopy(FOREIGN)
+    del foreign["extension"]
+    stored = await hb.ask("POST", "Measure", json=foreign)
+    assert (stored.status_code, "measure-table" in stored.text) == (201, True), stored.text

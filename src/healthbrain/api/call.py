@@ -100,6 +100,10 @@ class Call:
         """Parameters from a search form."""
         self._params = [*self.params, *more]
 
+    def replace_params(self, params: Params) -> None:
+        """Ask the same with other parameters."""
+        self._params = list(params)
+
     def prefers(self, name: str) -> str:
         """A value of the Prefer header: `Prefer: return=minimal; handling=strict`."""
         for part in re.split(r"[;,]", self.header(b"prefer")):

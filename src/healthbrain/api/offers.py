@@ -10,6 +10,7 @@ from healthbrain.access import Gate
 from healthbrain.api.answer import Answer
 from healthbrain.api.call import Call
 from healthbrain.api.graphql import GraphQl
+from healthbrain.api.measure_intake import MeasureIntake
 from healthbrain.api.measures import Measures
 from healthbrain.api.metas import Metas
 from healthbrain.api.observations import Observations
@@ -35,11 +36,17 @@ class Offers:
         self._observations = Observations(platform, gate)
         self._graphql = GraphQl(platform, gate)
         self._measures = Measures(platform, gate)
+        self._intake = MeasureIntake(platform, gate, writing)
 
     def handlers(self, call: Call) -> Handlers | None:
         """What can be done at the address of `call`; None when it names no operation that is offered."""
         metas, observations = self._metas, self._observations
         match call.segments:
+            case ["Measure" | "MeasureReport"] if call.method in ("GET", "HEAD"):
+                listing = self._measures.search if call.segments == ["Measure"] else self._measures.reports
+                return {"GET": lambda: listing(call)}
+            case ["Measure" | "MeasureReport" as type_] if call.method == "POST":
+                return {"POST": lambda: self._intake.create(call, type_)}
             case ["Measure", id_] if self._measures.known(id_):
                 return {"GET": lambda: self._measures.read(call, id_)}
             case ["Measure", id_, "$evaluate-measure" | "$evaluate"] if self._measures.known(id_):

@@ -20,7 +20,8 @@ _VERBS = {
     "init": "operate:init", "serve": "operate:serve", "status": "operate:status", "doctor": "operate:doctor",
     "migrate": "operate:migrate", "demo": "demo:demo", "import": "data:import_", "token": "people:token",
     "user": "people:user", "organisation": "sources:organisation", "source": "sources:source",
-    "client": "applications:client", "audit": "trust:audit", "lake": "lake:lake_group", "erase": "erase:erase",
+    "client": "applications:client", "audit": "trust:audit", "lake": "lake:lake_group",
+    "measure": "measures:measure_group", "erase": "erase:erase",
 }  # fmt: skip
 
 

@@ -189,22 +189,32 @@ def _fresh_rows(
     type_ = library.views[view].resource
     rows = rows_of(folder, old.views[view])
     connection.execute(f"create temp table come_{view} as {base_query(library.views[view], constants)}")
+    # the only pass over all ids: who the rows belonged to is kept with them
+    tests = [
+        f"{column} in (select {key} from {table})"
+        for column, key, table in (("_id", "_id", f"changed_{type_}"), ("_patient", "patient", "moved"))
+        if _any(connection, table)
+    ]
     connection.execute(
-        f"create temp table gone_{view} as select distinct _id from ({rows}) r where _id in (select _id from changed_{type_}) "
-        "or _patient in (select patient from moved)"
+        f"create temp table gone_{view} as select distinct _id, person from ({rows}) r where {' or '.join(tests) or 'false'}"
     )
-    connection.execute(
-        f"insert into come_{view} by name select r.* replace (coalesce(m.person, -r._patient) as person) from ({rows}) r "
-        f"join moved m on m.patient = r._patient where r._id not in (select _id from changed_{type_})"
-    )
+    if _any(connection, "moved"):
+        connection.execute(
+            f"insert into come_{view} by name select r.* replace (coalesce(m.person, -r._patient) as person) from ({rows}) r "
+            f"join moved m on m.patient = r._patient where r._id not in (select _id from changed_{type_})"
+        )
+
+
+def _any(connection: duckdb.DuckDBPyConnection, table: str) -> bool:
+    row = connection.execute(f"select exists (select 1 from {table})").fetchone()
+    return bool(row and row[0])
 
 
 def _touched(connection: duckdb.DuckDBPyConnection, folder: Path, old: Base) -> None:
     """Everybody whose rows come or go. Rows of nobody are together one person of that kind."""
     parts = []
-    for view, rows in old.views.items():
-        parts.append(f"select person from come_{view}")
-        parts.append(f"select person from ({rows_of(folder, rows)}) r where _id in (select _id from gone_{view})")
+    for view in old.views:
+        parts += [f"select person from come_{view}", f"select person from gone_{view}"]
     connection.execute(
         f"create temp table touched as select distinct person from ({' union all '.join(parts)}) where person is not null"
     )

@@ -31,6 +31,9 @@ delete from measure_figure r using staged_period p
 where r.measure = p.measure and r.version = p.version and r.period = p.period
 and not exists (select 1 from staged s where {_SAME})
 """  # noqa: S608  # constants
+_KNOWN = """
+select exists (select 1 from (select distinct measure, version from staged_period) p join measure_figure using (measure, version))
+"""
 _GONE_KEYS = f"delete from measure_figure r using staged_gone s where {_SAME}"  # noqa: S608  # constants
 _PERIODS = """
 insert into measure_period (measure, version, period, window_from, window_to, complete, as_of, computed_at, sending, registered)
@@ -77,7 +80,6 @@ async def put(
     async with connection.transaction(), connection.cursor() as cursor:
         # two runs at once would each delete what they see and collide; one waits for the other
         await cursor.execute("select pg_advisory_xact_lock(hashtextextended('measures', 4))")
-        await cursor.execute(_STAGE.encode())
         await cursor.execute(
             "create temporary table staged_period (measure text, version text, period text, window_from date, "
             "window_to date, complete boolean) on commit drop"
@@ -85,20 +87,30 @@ async def put(
         async with cursor.copy("copy staged_period from stdin") as copy:
             for period in periods:
                 await copy.write_row(period)
-        await _copy(connection, f"copy staged ({_COLUMNS}) from stdin (format csv)", figures)
-        await cursor.execute("analyze staged")
-        if gone is None:
-            await cursor.execute(_GONE)
+        await cursor.execute(_KNOWN)
+        if await cursor.fetchone() == (False,):  # nothing to compare with
+            await _copy(connection, f"copy measure_figure ({_COLUMNS}) from stdin (format csv)", figures)
         else:
-            await cursor.execute(
-                "create temporary table staged_gone (measure text, version text, period text, level text, "
-                "key text, stratifier text, stratum text) on commit drop"
-            )
-            await _copy(connection, "copy staged_gone from stdin (format csv)", gone)
-            await cursor.execute(_GONE_KEYS)
-        await cursor.execute(_PUT.encode())
+            await _compare(connection, figures, gone)
         await cursor.execute(_RUN, [run.name])
         await cursor.execute(_PERIODS, [run.as_of, run.at, run.coverage.sending, run.coverage.registered])
+
+
+async def _compare(connection: Connection, figures: AsyncIterator[bytes], gone: AsyncIterator[bytes] | None) -> None:
+    """Put the figures that are not what they were; take away those that are gone."""
+    await connection.execute(_STAGE.encode())
+    await _copy(connection, f"copy staged ({_COLUMNS}) from stdin (format csv)", figures)
+    await connection.execute("analyze staged")
+    if gone is None:
+        await connection.execute(_GONE)
+    else:
+        await connection.execute(
+            "create temporary table staged_gone (measure text, version text, period text, level text, "
+            "key text, stratifier text, stratum text) on commit drop"
+        )
+        await _copy(connection, "copy staged_gone from stdin (format csv)", gone)
+        await connection.execute(_GONE_KEYS)
+    await connection.execute(_PUT.encode())
 
 
 async def _copy(connection: Connection, statement: str, blocks: AsyncIterator[bytes]) -> None:

@@ -6,6 +6,10 @@ others. So further parts, the smallest first, are hidden until for numerator and
 hidden, and what they hold together exceeds what it would be if each held the least possible (one) by one at least; then every
 hidden count could have been another. When no parts are left to hide, all are hidden.
 
+What is offered to such a reader is one table at a time, so that tables cannot be set against each other: towns, or institutions,
+of the measure's own period; strata and longer periods of the whole district only, strata not of longer periods, and no longer
+period in which a hidden one lies (`suppress_periods`, `parts_offered`).
+
 The threshold is the definition's `suppress`, else `THRESHOLD`, which follows the usual practice of health statistics.
 """
 
@@ -16,6 +20,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from healthbrain.measure.definition import Definition
+from healthbrain.measure.periods import grain_of
 from healthbrain.measure.queries import Figure, Headline
 
 THRESHOLD = 5
@@ -40,6 +45,28 @@ def suppress_alone(figures: Sequence[Figure], one: Definition) -> list[Figure]:
     if not _about_people(one):
         return list(figures)
     return [_emptied(f) if _small(_counts(f, one), threshold(one)) else f for f in figures]
+
+
+def suppress_periods(figures: Sequence[Figure], one: Definition) -> list[Figure]:
+    """Figures of one place in periods of several kinds: with a small one goes every longer period in which it lies."""
+    alone = suppress_alone(figures, one)
+    small = [figure.to for figure in alone if figure.suppressed and grain_of(figure.period) == one.period]
+    return [
+        _emptied(figure)
+        if grain_of(figure.period) != one.period and any(figure.start <= day <= figure.to for day in small)
+        else figure
+        for figure in alone
+    ]
+
+
+def parts_offered(one: Definition, figure: Figure) -> bool:
+    """Whether strata of a figure may be shown beside it to a reader from whom small counts are hidden."""
+    return not _about_people(one) or (figure.level == "district" and grain_of(figure.period) == one.period)
+
+
+def grain_offered(one: Definition, figure: Figure) -> bool:
+    """Whether a figure is of a kind of period that may be shown to such a reader at its place."""
+    return not _about_people(one) or figure.level == "district" or grain_of(figure.period) == one.period
 
 
 def suppress_headlines(heads: Sequence[Headline]) -> list[Headline]:

@@ -1,0 +1,158 @@
+"""Measures and reports that other systems send: POST /fhir/MeasureReport and POST /fhir/Measure.
+
+Both are stored like any resource, through the ledger. Besides, a summary of an entered measure of this platform counts at once as
+the value of the organisation that sends it, and of a Measure the answer says whether it can be computed here. What claims our
+own form (our canonical, our table extension, our Library) and cannot be taken is refused and not stored; of others'
+the answer tells what is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+
+from healthbrain import measure
+from healthbrain.access import Gate, Tree, organisations
+from healthbrain.api.answer import Answer, outcome
+from healthbrain.api.call import Call
+from healthbrain.api.platform import Platform
+from healthbrain.api.writing import Writing
+from healthbrain.errors import Forbidden, HealthBrainError, Incorrect
+from healthbrain.exchange import read_fhir
+from healthbrain.fhir import dump
+from healthbrain.measure import entries, fhir
+from healthbrain.measure.entries import Given
+
+REASON = "urn:healthbrain:ext:correction-reason"  # on a MeasureReport: why it replaces the value that holds
+_CHINA = timezone(timedelta(hours=8))
+
+
+class MeasureIntake:
+    """Takes in what others measured, and how."""
+
+    def __init__(self, platform: Platform, gate: Gate, writing: Writing) -> None:
+        self._platform = platform
+        self._gate = gate
+        self._writing = writing
+
+    async def create(self, call: Call, type_: str) -> Answer:
+        """POST /MeasureReport or /Measure."""
+        try:
+            sent = await read_fhir(await call.body())
+        except HealthBrainError:
+            sent = {}  # the ledger lists it with what is wrong with it
+        if sent.get("resourceType") != type_:
+            return await self._writing.create(call, type_)
+        try:
+            wanted = _computable(sent) if type_ == "Measure" else await self._wanted(call, sent)
+        except (AttributeError, KeyError, TypeError, ValueError, StopIteration):
+            return await self._writing.create(call, type_)  # its structure is wrong: refused there, with every place
+        if isinstance(wanted, str):
+            return self._told(call, await self._writing.create(call, type_), wanted)
+        return await self._report(call, wanted)
+
+    async def _report(self, call: Call, wanted: Given) -> Answer:
+        async with self._platform.pool.connection() as connection:
+            held = await entries.holding(connection, wanted.measure, wanted.period, wanted.level, wanted.key)
+        same = held is not None and (held.numerator, held.denominator) == (wanted.numerator, wanted.denominator)
+        same = same and (wanted.value is None or held is None or held.value == wanted.value)
+        if held is not None and not same and len(wanted.reason.strip()) < 2:
+            raise Incorrect(
+                "there is a value for this period already; to correct it, give the reason in the extension " + REASON
+            )
+        answer = await self._writing.create(call, "MeasureReport")
+        if answer.status != 201 or same:
+            return self._told(call, answer, "this value holds already; nothing was entered")
+        async with self._platform.pool.connection() as connection:
+            await entries.enter(connection, wanted, by=call.who.account, at=call.at, replaces=held.id if held else None)
+        return self._told(call, answer, f"entered as the value of {wanted.measure} for {wanted.period}")
+
+    async def _wanted(self, call: Call, sent: Mapping[str, Any]) -> Given | str:
+        """The value that a report gives, or why it gives none. Raises Incorrect for one of ours that cannot be right."""
+        canonical = str(sent.get("measure", "")).partition("|")[0]
+        known = {one.id: one for one in measure.built_in()}.get(canonical.removeprefix(fhir.CANONICAL))
+        if not canonical.startswith(fhir.CANONICAL) or known is None:
+            return "stored; it is about no measure of this platform, so no value was entered"
+        if known.kind != "entered":
+            return f"stored; {known.id} is computed here, so no value was entered"
+        if sent.get("type") != "summary" or sent.get("status") != "complete":
+            return "stored; only a complete report of type summary is entered as a value"
+        try:
+            scope = await self._gate.decide(call.who, "write", "indicator", call.at)
+        except Forbidden:
+            return "stored; you may not enter values of indicators, so none was entered"
+        async with self._platform.pool.connection() as connection:
+            tree = await organisations(connection)
+        about = str(sent.get("subject", sent.get("reporter", {})).get("reference", ""))
+        node = tree.by_fhir(about.rpartition("/")[2]) if about else tree[call.who.organisation]
+        if node is None or (scope.organisations is not None and node.key not in scope.organisations):
+            raise Incorrect("MeasureReport.subject or reporter is an organisation that you may enter values for")
+        given = _given(sent, tree, node.key)
+        entries.check(given, call.at.astimezone(_CHINA).date())
+        return given
+
+    def _told(self, call: Call, answer: Answer, text: str) -> Answer:
+        """What was done besides storing, unless the client wants the resource or nothing back."""
+        if answer.status != 201 or call.prefers("return") in ("representation", "minimal"):
+            return answer
+        return Answer(answer.status, dump(outcome("information", "informational", text)), answer.headers)
+
+
+def _computable(sent: Mapping[str, Any]) -> str:
+    """What is said of a Measure that is stored. Raises Incorrect when it claims our form and cannot be computed."""
+    try:
+        found = fhir.from_measure(sent)
+        fhir.check_computable(found)
+    except Incorrect as error:
+        if fhir.claims_our_form(sent):
+            raise
+        return f"stored as it is; {error}"
+    return f"stored; its criteria can be computed here as a {found.kind} over {found.population.source if found.population else 'other measures'}"
+
+
+def _given(sent: Mapping[str, Any], tree: Tree, key: int) -> Given:
+    """The report as an entry."""
+    named, start, end, above, below, value = fhir.values_of(sent)
+    definition = next(one for one in entries.enterable() if one.id == named)
+    first, last = _day(start, "period.start"), _day(end, "period.end")
+    label = _label(first, last)
+    if entries.bounds(definition, label) != (first, last):
+        raise Incorrect("MeasureReport.period is a whole year, quarter or month, as the measure has it")
+    node = tree[key]
+    whole = node.kind in ("district", "municipality")
+    fraction = definition.entry is not None and definition.entry.parts == "fraction"
+    identifiers = [str(one.get("value", "")) for one in sent.get("identifier", ())]
+    reasons = [str(one.get("valueString", "")) for one in sent.get("extension", ()) if one.get("url") == REASON]
+    dated = _day(str(sent.get("date") or end), "date")
+    return Given(
+        measure=named,
+        period=label,
+        document=f"MeasureReport {next(iter(identifiers), '')} {node.name}".replace("  ", " ")[:300],
+        dated=dated,
+        value=None if fraction else value,
+        numerator=above if fraction else None,
+        denominator=below if fraction else None,
+        level="district" if whole else "institution",
+        key="" if whole else str(tree.nearest(key, "institution") or key),
+        reason=next(iter(reasons), ""),
+    )
+
+
+def _day(text: str, where: str) -> date:
+    try:
+        if "T" in text:
+            moment = datetime.fromisoformat(text)
+            return moment.astimezone(_CHINA).date() if moment.tzinfo else moment.date()
+        return date.fromisoformat(text)
+    except ValueError:
+        raise Incorrect(f"MeasureReport.{where} is a day, as in 2026-10-31") from None
+
+
+def _label(first: date, last: date) -> str:
+    """The period from its first to its last day, as entries write it."""
+    if (first.month, last.month) == (1, 12):
+        return f"{first.year}"
+    if first.month == last.month:
+        return f"{first:%Y-%m}"
+    return f"{first.year}-Q{(first.month + 2) // 3}"
