@@ -14,12 +14,12 @@ from tests.running import Running
 pytestmark = pytest.mark.browser
 
 PAGES = {
-    "leader": ["/", "/cockpit", "/cockpit?area=310118102", "/cockpit/wall", "/measures", "/measures/BPHS-HTN02", "/cockpit/persons?measure=BPHS-HTN02", "/catalogue", "/catalogue/major-disease/hypertension", "/help"],
+    "leader": ["/", "/cockpit", "/cockpit?area=310118102", "/cockpit/wall", "/measures", "/measures/BPHS-HTN02", "/cockpit/persons?measure=BPHS-HTN02", "/catalogue", "/catalogue/major-disease/hypertension", "/hubs", "/help"],
     "cdc": ["/residents", "{person}", "{person}?tab=timeline", "{person}?tab=results", "{person}?tab=medicines", "{person}?tab=vaccinations", "{record}", "/arrivals", "/sources", "{arrival}"],
     "doctor": ["/residents"],
     "manager": ["/cockpit", "/arrivals"],
-    "resident": ["/", "{own}", "{own}/access", "{own}?tab=results", "/sessions", "/password"],
-    "admin": ["/sources", "/admin", "/admin/tokens", "/admin/organisations", "/admin/erasures", "/admin/audit?verify=1", "/nothing-here"],
+    "resident": ["/", "{own}", "{own}/access", "{own}?tab=results", "/sessions", "/password", "/second-factor", "/my/applications"],
+    "admin": ["/sources", "/admin", "/admin/tokens", "/admin/organisations", "/admin/erasures", "/admin/applications", "/admin/audit?verify=1", "/nothing-here"],
 }  # fmt: skip
 ALL = [(role, path) for role, paths in PAGES.items() for path in paths]
 GRAVE = {"serious", "critical"}

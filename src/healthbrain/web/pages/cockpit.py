@@ -320,6 +320,8 @@ def _place_ranks(
     area: Area,
     target: float | None,
 ) -> list[Rank]:
+    if not places:
+        return []
     named = [
         (tree.name(key), tree[key].code, f, tree[key].code == area.code) for f in places if (key := _key(f)) is not None
     ]

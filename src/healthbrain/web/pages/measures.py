@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from healthbrain import measure
-from healthbrain.measure import Definition, Figure, Headline, built_in, suppression
+from healthbrain.measure import Definition, Figure, Headline, suppression
 from healthbrain.web.charts import Chart
 from healthbrain.web.export import csv_response
 from healthbrain.web.geography import towns
@@ -84,7 +84,7 @@ async def measures(visit: Visit) -> Response:
     asked, counted = visit.query.get("q", "").strip()[:80], bool(visit.query.get("counted"))
     shown = [
         one
-        for one in built_in()
+        for one in measure.defined()
         if _holds(one, asked.lower().split())
         and (not counted or (one.id in heads and heads[one.id].now.value is not None))
     ]
@@ -101,7 +101,7 @@ def _grouped(
     said: Language, shown: Sequence[Definition], heads: Mapping[str, Headline]
 ) -> list[tuple[str, list[MeasureLine]]]:
     """The lines under their source; sources of only one or two measures come together at the end."""
-    sources = Counter(_family(one) for one in built_in())
+    sources = Counter(_family(one) for one in measure.defined())
     groups: dict[str, list[MeasureLine]] = {}
     for one in shown:
         family = _family(one)
@@ -115,12 +115,18 @@ def _family(one: Definition) -> str:
     return re.split("[；（(]", one.source.document)[0].removesuffix("指标框架")
 
 
+def _source(one: Definition) -> str:
+    """Document and clause, without the name that stands over the group."""
+    text = f"{one.source.document} {one.source.clause}"
+    return text.removeprefix(_family(one)).removeprefix("（第三版，2017）").lstrip("； ")
+
+
 def _line(said: Language, one: Definition, head: Headline | None) -> MeasureLine:
     target = head.target if head else None
     return MeasureLine(
         one.id,
         figures.title(said, one),
-        f"{one.source.document} {one.source.clause}",
+        _source(one),
         _latest(said, one, head),
         figures.value_text(said, one, target) if target is not None else "",
         figures.period_text(said, head.now.period) if head else "—",
