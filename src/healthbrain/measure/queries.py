@@ -124,9 +124,14 @@ class MemberPage:
     next: str | None
 
 
+def defined() -> tuple[Definition, ...]:
+    """The built-in measures and the own ones as this process read them last."""
+    return (*built_in(), *last_read())
+
+
 def definition(measure: str) -> Definition:
     """The built-in or own definition with this id; NotFound when there is none."""
-    found = next((one for one in (*built_in(), *last_read()) if one.id == measure), None)
+    found = next((one for one in defined() if one.id == measure), None)
     if found is None:
         raise NotFound(f"there is no measure {measure}")
     return found
@@ -178,7 +183,7 @@ async def trend(
 
     `grain` chooses quarters, years or rolling years of a measure that has them; its own period otherwise.
     """
-    wanted = grain or next((one.period for one in (*built_in(), *last_read()) if one.id == measure), None)
+    wanted = grain or next((one.period for one in defined() if one.id == measure), None)
     condition = "r.stratifier = ''" if not stratifier else "r.stratifier = %(stratifier)s and r.stratum = %(stratum)s"
     cursor = await connection.execute(
         f"select {_COLUMNS} from {_FROM} where r.measure = %(measure)s and r.level = %(level)s and r.key = %(key)s "

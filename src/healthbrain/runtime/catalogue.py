@@ -165,8 +165,8 @@ def measures_of(view: View) -> list[measure.Definition]:
     mine = _codes(tuple(one["path"] for one in view.definition.get("where", ())))
     return [
         one
-        for one in measure.built_in()
-        if any(_meet(mine, codes) for type_, codes in _read_by(one.id) if type_ == view.resource)
+        for one in measure.defined()
+        if any(_meet(mine, codes) for type_, codes in _read_by(one.id, one.version) if type_ == view.resource)
     ]
 
 
@@ -184,9 +184,9 @@ def _codes(paths: tuple[str, ...]) -> frozenset[str]:
 
 
 @cache
-def _read_by(definition_id: str) -> tuple[tuple[str, frozenset[str]], ...]:
-    """(resource type, codes in its conditions) of every view that a measure is computed from."""
-    definition = next(one for one in measure.built_in() if one.id == definition_id)
+def _read_by(definition_id: str, version: str) -> tuple[tuple[str, frozenset[str]], ...]:
+    """(resource type, codes in its conditions) of every view that a version of a measure is computed from."""
+    definition = next(one for one in measure.defined() if (one.id, one.version) == (definition_id, version))
     library = measure.library()
     tables = {one.name: one for one in (*library.tables, *definition.prepared, *definition.tables)}
     population = definition.population
