@@ -64,6 +64,8 @@ class State:
     digest: str = ""
     as_of: datetime | None = None  # everything committed to the store before this moment is in it
     source: str = ""  # what of the lake it was computed from
+    seen: tuple[str, ...] = ()  # the files of the lake among that
+    hidden: str = ""  # and the erasures
     pieces: tuple[Piece, ...] = ()
     dead: tuple[str, ...] = ()  # files of versions that are gone: (_piece, _id, _version, _position)
     gone: int = 0
@@ -106,7 +108,16 @@ def load(folder: Path, id_: str) -> State:
     pieces = tuple(Piece(**one) for one in raw.pop("pieces"))
     retired = tuple(Retired(one["file"], datetime.fromisoformat(one["at"])) for one in raw.pop("retired"))
     moments = {key: datetime.fromisoformat(raw[key]) if raw[key] else None for key in ("as_of", "refreshed")}
-    return State(**{**raw, **moments, "pieces": pieces, "dead": tuple(raw["dead"]), "retired": retired})
+    return State(
+        **{
+            **raw,
+            **moments,
+            "pieces": pieces,
+            "dead": tuple(raw["dead"]),
+            "seen": tuple(raw["seen"]),
+            "retired": retired,
+        }
+    )
 
 
 def materialise(folder: Path, id_: str, definition: Mapping[str, Any], at: datetime) -> State:
@@ -150,7 +161,15 @@ def refresh(
                 _save(folder, replace(old, problem=""))
             return Refreshed(0, 0, whole=False)
         whole = whole or digest != old.digest
-        run = _Refresh(folder, replace(new, digest=digest, source=source, as_of=lake.at), lake, at)
+        new = replace(
+            new,
+            digest=digest,
+            source=source,
+            seen=_files(lake, str(new.definition["resource"])),
+            hidden=_hidden(lake),
+            as_of=lake.at,
+        )
+        run = _Refresh(folder, old, new, lake, at)
         state, done = run.whole() if whole else run.changes()
         leaving = old.files() - state.files()
         retired = (*old.retired, *(Retired(file, at) for file in sorted(leaving)))
@@ -202,8 +221,9 @@ def is_fresh(state: State, lake: Manifest) -> bool:
 class _Refresh:
     """One refresh: what is current in the lake against what was computed."""
 
-    def __init__(self, folder: Path, state: State, lake: Manifest, at: datetime) -> None:
+    def __init__(self, folder: Path, old: State, state: State, lake: Manifest, at: datetime) -> None:
         self.folder = folder
+        self.old = old
         self.state = state
         self.lake = lake
         self.at = at
@@ -226,8 +246,9 @@ class _Refresh:
         connection = Lake(self.folder).connect(types=(self.type,), state=self.lake)
         try:
             key = ", ".join(_KEY)
-            connection.execute(f"create temp table now_ as select {key} from {name(self.type)}")
-            connection.execute(f"create temp table then_ as {_keys(self.folder, state)}")
+            touched = self._touched(connection)
+            connection.execute(f"create temp table now_ as select {key} from {name(self.type)}{touched}")
+            connection.execute(f"create temp table then_ as select * from ({_keys(self.folder, state)}){touched}")
             same = " and ".join(f"n.{one} = t.{one}" for one in _KEY)
             connection.execute(f"create temp table new_ as select n.* from now_ n anti join then_ t on {same}")
             connection.execute(f"create temp table gone_ as select t.* from then_ t anti join now_ n on {same}")
@@ -245,6 +266,19 @@ class _Refresh:
         finally:
             connection.close()
         return replace(state, refreshed=self.at), Refreshed(new, gone, whole=False)
+
+    def _touched(self, connection: duckdb.DuckDBPyConnection) -> str:
+        """A join with the ids that can have changed; '' for all of them.
+
+        While the lake only grew, these are the ids in its new files. When files of it have gone, or erasures came, everything is compared.
+        """
+        old, files = set(self.old.seen), set(_files(self.lake, self.type))
+        fresh = sorted(files - old)
+        if old - files or not fresh or self.old.hidden != _hidden(self.lake):
+            return ""
+        rows = f"read_parquet({file_list([self.folder / file for file in fresh])}, union_by_name = true)"
+        connection.execute(f"create temp table touched_ as select distinct _id from {rows}")
+        return " semi join touched_ using (_id)"
 
     def _piece(self, connection: duckdb.DuckDBPyConnection, rows: str) -> Piece:
         target = Target(relation=rows, carry=CARRIED)
@@ -353,9 +387,15 @@ def _digest(definition: Mapping[str, Any]) -> str:
 
 def _source(lake: Manifest, type_: str) -> str:
     """Which files of the lake, and which erasures, a view of this type is computed from."""
-    parts = [[part.file for part in group.get(type_, ())] for group in (lake.parts, lake.dead)]
-    hidden = [asdict(one) for one in lake.erased]
-    return hashlib.sha256(orjson.dumps([parts, hidden])).hexdigest()
+    return hashlib.sha256(orjson.dumps([_files(lake, type_), _hidden(lake)])).hexdigest()
+
+
+def _files(lake: Manifest, type_: str) -> tuple[str, ...]:
+    return tuple(part.file for group in (lake.parts, lake.dead) for part in group.get(type_, ()))
+
+
+def _hidden(lake: Manifest) -> str:
+    return hashlib.sha256(orjson.dumps([asdict(one) for one in lake.erased])).hexdigest()
 
 
 def _sweep(folder: Path, state: State, at: datetime, keep: timedelta) -> None:
