@@ -152,3 +152,30 @@ async def test_modes(hb: World) -> None:
     assert (await hb.ask("POST", "Patient/$validate?mode=maybe", json=patient())).status_code == 400
     assert (await hb.ask("POST", "Patient/$validate")).status_code == 400
     assert (await hb.ask("POST", "Patient/a-zs/$validate", json=patient(id="other"))).status_code == 422
+
+
+async def test_stored_code_systems_questionnaires_and_our_tables_are_used(hb: World) -> None:
+    colours: dict[str, Any] = {"resourceType": "CodeSystem", "id": "colours", "url": "urn:colours", "status": "active"}
+    colours |= {"content": "complete", "concept": [{"code": "red"}]}
+    form: dict[str, Any] = {"resourceType": "Questionnaire", "id": "form", "url": "urn:form", "status": "active"}
+    form |= {"item": [{"linkId": "1", "type": "boolean"}]}
+    for resource in (colours, form):
+        path = f"{resource['resourceType']}/{resource['id']}"
+        assert (await hb.ask("PUT", path, json=resource)).status_code == 201
+    for system, code, display, expected in (
+        ("urn:colours", "red", "x", []),
+        ("urn:colours", "blue", "x", ["error Condition.code.coding[0].code"]),
+        ("urn:oid:2.16.156.10011.2.3.3.11", "I10", "骨折", ["warning Condition.code.coding[0].display"]),
+    ):
+        code_ = {"coding": [{"system": system, "code": code, "display": display}]}
+        body = {"resourceType": "Condition", "subject": {"reference": "Patient/a-zs"}, "code": code_}
+        found = await told(hb, "Condition/$validate", body)
+        assert [one for one in found if ".code" in one] == expected
+    response: dict[str, Any] = {
+        "resourceType": "QuestionnaireResponse",
+        "status": "completed",
+        "questionnaire": "urn:form",
+    }
+    response |= {"item": [{"linkId": "1", "answer": [{"valueString": "x"}]}]}
+    found = await told(hb, "QuestionnaireResponse/$validate", response)
+    assert found == ["error QuestionnaireResponse.item[0].answer[0].value"]

@@ -99,7 +99,7 @@ def read(resource: CodeSystem) -> System | None:
     if not isinstance(listed, list):
         return None
     ended = frozenset(["inactive"]) | _codes_of(resource, "http://hl7.org/fhir/concept-properties#inactive")
-    concepts = {code: concept for code, concept in _concepts(listed, frozenset(), ended, 0)}
+    concepts = dict(_concepts(listed, frozenset(), ended, 0))
     return System(
         str(resource.get("version", "")),
         resource.get("content") == "complete",

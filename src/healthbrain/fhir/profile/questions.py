@@ -168,7 +168,7 @@ class Answers:
         type_, wanted = _value(when, "answer")
         operator = when.get("operator")
         if operator == "exists":
-            return bool(given) == wanted
+            return bool(given) is (wanted is True)
         if operator == "=":
             return any(_same(type_, one, type_, wanted) for one in given)
         if operator == "!=":
