@@ -69,8 +69,8 @@ class Measures:
 
     @staticmethod
     def known(id_: str) -> bool:
-        """Whether there is a built-in measure with this id."""
-        return any(one.id == id_ for one in measure.built_in())
+        """Whether there is a measure with this id, built in or of our own."""
+        return any(one.id == id_ for one in measure.defined())
 
     async def read(self, call: Call, id_: str) -> Answer:
         """The definition as a Measure."""

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
+from healthbrain import measure
 from healthbrain.access import Tree
 from healthbrain.database import Connection
 from healthbrain.errors import Forbidden, Incorrect
@@ -199,6 +200,7 @@ async def _view_page(visit: Visit, rows: Sequence[Sequence[str]] = (), *, previe
     said, view = visit.language, _asked(visit)
     async with visit.platform.pool.connection() as connection:
         await visit.decide(connection, "read", "indicator")
+        await measure.in_force(connection)  # the lineage names the own measures as they are now
         counted = await catalogue.counted(connection)
         days = await catalogue.trend(connection, view, visit.at.date() - _TREND)
         tree = await visit.platform.tree(connection)

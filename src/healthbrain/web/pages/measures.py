@@ -148,8 +148,8 @@ def _latest(said: Language, one: Definition, head: Headline | None) -> str:
 async def one_measure(visit: Visit) -> Response:
     """One definition; as CSV all its values by place and period."""
     said = visit.language
-    definition = measure.definition(visit.request.path_params["measure"])
     async with visit.platform.pool.connection() as connection:
+        definition = await measure.current(connection, visit.request.path_params["measure"])
         tree = await visit.platform.tree(connection)
         whole = await cockpit.sees_whole(visit, connection, tree)
         area = cockpit.area_of(visit, tree, whole)

@@ -78,7 +78,8 @@ class PersonsPage:
 async def persons(visit: Visit) -> Response:
     """The list."""
     said = visit.language
-    definition = measure.definition(visit.query.get("measure", ""))
+    async with visit.platform.pool.connection() as connection:
+        definition = await measure.current(connection, visit.query.get("measure", ""))
     if not definition.members:
         raise NotFound("this measure counts events, not persons; it keeps no list")
     group = visit.query.get("group", "")
