@@ -9,13 +9,13 @@ from typing import Any, cast
 import pytest
 from starlette.requests import Request
 
-from healthbrain.measure import Figure, Headline, built_in, definition
+from healthbrain.measure import Figure, Headline, built_in, definition, suppression
 from healthbrain.measure.compute import Coverage
 from healthbrain.scope import Principal
 from healthbrain.settings import Settings
 from healthbrain.web.charts import Chart
 from healthbrain.web.language import Tag, language
-from healthbrain.web.pages import figures
+from healthbrain.web.pages import cockpit, figures
 from healthbrain.web.pages.cockpit_view import Alert, CockpitPage, Rank, TownValue, map_view
 from healthbrain.web.screen import show
 from healthbrain.web.visit import Visit
@@ -51,6 +51,25 @@ def test_no_value_is_shown_as_no_data_and_never_as_zero() -> None:
     assert shown.missing == "暂无数据"
     assert shown.poor is None
     assert shown.share is None
+
+
+def test_a_card_of_too_few_people_says_so_and_compares_with_none_that_are_hidden() -> None:
+    (few,) = suppression.suppress_headlines([headline(figure(75, of=4), figure(60, "2026-10"))])
+    assert card(few).missing == "人数过少"
+    assert (few.now.value, few.now.numerator, few.now.denominator) == (None, None, None)
+    (kept,) = suppression.suppress_headlines([headline(figure(66), figure(75, "2026-10", of=4))])
+    assert (card(kept).value, card(kept).moves) == ("66.0", [])
+
+
+def test_the_legend_says_when_towns_have_too_few_people() -> None:
+    towns = [TownValue("310118102", "朱家角镇", None, "人数过少", "")]
+    assert map_view(zh, "x", towns, "%", 0, few=True).few
+    assert not map_view(zh, "x", towns, "%", 0).few
+
+
+def test_a_cockpit_without_any_measure_ranks_nothing() -> None:
+    area = cockpit.Area("district", "", "青浦区", "")
+    assert cockpit._place_ranks(zh, cast("Any", None), [], "", {}, area, None) == []
 
 
 def test_a_small_group_shows_the_range_of_the_true_share_and_a_large_one_does_not() -> None:
