@@ -101,6 +101,20 @@ def test_a_pivot_equals_counting_row_by_row(twin: TwinLake, lake: Lake) -> None:
         assert not cell.hidden
 
 
+def test_spectrum_and_flow_by_month_reconcile_with_the_totals(twin: TwinLake, lake: Lake) -> None:
+    visits, diagnoses = list(rows_of(twin, "emr.visit")), list(rows_of(twin, "emr.diagnosis"))
+    flow = ask(lake, {"source": "emr.visit", "rows": ["start:month", "_town"], "columns": ["_institution"]})
+    months = ask(lake, {"source": "emr.visit", "rows": ["start:month"]})
+    for (when,) in months.rows:
+        inside = [row for row in flow.rows if row[0] == when]
+        cells = [flow.cell(row, column).rows or 0 for row in inside for column in flow.columns]
+        assert sum(cells) == months.cell((when,), None).rows == sum(month(row["start"]) == when for row in visits)
+    assert len({town for _, town in flow.rows}) > 5
+    spectrum = ask(lake, {"source": "emr.diagnosis", "rows": ["icd10"], "columns": ["recorded:month"]})
+    assert spectrum.total.rows == len(diagnoses)
+    assert sum(spectrum.cell(row, None).rows or 0 for row in spectrum.rows) == len(diagnoses)
+
+
 def test_sums_means_and_medians_of_bands_equal_those_row_by_row(twin: TwinLake, lake: Lake) -> None:
     filters = [
         {"column": "systolic", "operator": "between", "values": ["120", ""]},
