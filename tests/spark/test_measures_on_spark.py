@@ -14,21 +14,24 @@ from healthbrain.measure import base as store
 from healthbrain.measure.base import Rows
 from tests.engine.twin_lake import AT, TwinLake
 
-TWIN = TwinLake(1, 150)
+
+@pytest.fixture(scope="module")
+def twin() -> TwinLake:
+    return TwinLake(1, 150)
 
 
 @pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    return TWIN.lake(tmp_path_factory.mktemp("lake"))
+def lake(twin: TwinLake, tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    return twin.lake(tmp_path_factory.mktemp("lake"))
 
 
 def told(computed: Computed) -> tuple[object, ...]:
     return computed.coverage, computed.results, computed.members
 
 
-def test_all_built_in_measures_give_the_same_results_and_members(lake: Lake, spark: Cluster) -> None:
-    here = list(compute_all(lake, built_in(), AT, deliveries=TWIN.deliveries))
-    there = list(compute_all(lake, built_in(), AT, deliveries=TWIN.deliveries, cluster=spark))
+def test_all_built_in_measures_give_the_same_results_and_members(twin: TwinLake, lake: Lake, spark: Cluster) -> None:
+    here = list(compute_all(lake, built_in(), AT, deliveries=twin.deliveries))
+    there = list(compute_all(lake, built_in(), AT, deliveries=twin.deliveries, cluster=spark))
     assert sum(len(one.results) for one in here) > 10_000
     assert sum(len(one.members) for one in here) > 1_000
     different = {one.definition.id for one, other in zip(here, there, strict=True) if told(one) != told(other)}
