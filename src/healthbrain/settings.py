@@ -86,7 +86,9 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     data = Path(environ.get("HB_DATA") or Settings().data).expanduser().absolute()
     values: dict[str, Any] = {**_from_file(data / CONFIG_NAME), **_from_environment(environ)}
     values["data"] = data
-    return Settings(**values)
+    settings = Settings(**values)
+    _ = settings.cluster  # half a choice is said now, not when it is used at night
+    return settings
 
 
 def _from_file(path: Path) -> dict[str, Any]:
