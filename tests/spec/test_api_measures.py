@@ -16,6 +16,7 @@ from healthbrain.errors import Incorrect
 from healthbrain.fhir import validate
 from healthbrain.lake import Lake
 from healthbrain.measure import entries, fhir
+from healthbrain.measure.workbench import drafts
 from healthbrain.terms import systems
 
 pytestmark = pytest.mark.anyio
@@ -236,7 +237,9 @@ async def test_a_report_that_cannot_be_right_is_refused_and_not_stored(
 
 async def test_a_measure_in_our_form_must_be_computable_and_others_are_stored_with_what_is_missing(hb: World) -> None:
     taken = await hb.ask("POST", "Measure", json=FOREIGN)
-    assert (taken.status_code, "can be computed here" in taken.text) == (201, True), taken.text
+    assert (taken.status_code, "a draft of the workbench as OWN-WOMEN" in taken.text) == (201, True), taken.text
+    async with hb.platform.pool.connection() as connection:
+        assert (await drafts.one_own(connection, "OWN-WOMEN", None)).id == "OWN-WOMEN"
     wrong = copy.deepcopy(FOREIGN)
     wrong["group"][0]["population"][1]["criteria"]["expression"] = "nonsense = 'female'"
     refused = await hb.ask("POST", "Measure", json=wrong)

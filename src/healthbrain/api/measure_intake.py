@@ -1,14 +1,16 @@
 """Measures and reports that other systems send: POST /fhir/MeasureReport and POST /fhir/Measure.
 
 Both are stored like any resource, through the ledger. Besides, a summary of an entered measure of this platform counts at once as
-the value of the organisation that sends it, and of a Measure the answer says whether it can be computed here. What claims our
+the value of the organisation that sends it, and a Measure that can be computed here becomes a draft of the workbench. What claims our
 own form (our canonical, our table extension, our Library) and cannot be taken is refused and not stored; of others'
 the answer tells what is missing.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
@@ -18,14 +20,22 @@ from healthbrain.api.answer import Answer, outcome
 from healthbrain.api.call import Call
 from healthbrain.api.platform import Platform
 from healthbrain.api.writing import Writing
-from healthbrain.errors import Forbidden, HealthBrainError, Incorrect
+from healthbrain.errors import Conflict, Forbidden, HealthBrainError, Incorrect
 from healthbrain.exchange import read_fhir
 from healthbrain.fhir import dump
 from healthbrain.measure import entries, fhir
 from healthbrain.measure.entries import Given
+from healthbrain.measure.workbench import definition_from, drafts
 
 REASON = "urn:healthbrain:ext:correction-reason"  # on a MeasureReport: why it replaces the value that holds
 _CHINA = timezone(timedelta(hours=8))
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A Measure that can be computed here, in our form."""
+
+    text: str
 
 
 class MeasureIntake:
@@ -48,9 +58,22 @@ class MeasureIntake:
             wanted = _computable(sent) if type_ == "Measure" else await self._wanted(call, sent)
         except (AttributeError, KeyError, TypeError, ValueError, StopIteration):
             return await self._writing.create(call, type_)  # its structure is wrong: refused there, with every place
-        if isinstance(wanted, str):
-            return self._told(call, await self._writing.create(call, type_), wanted)
-        return await self._report(call, wanted)
+        if isinstance(wanted, Given):
+            return await self._report(call, wanted)
+        answer = await self._writing.create(call, type_)
+        if isinstance(wanted, Draft) and answer.status == 201:
+            return self._told(call, answer, await self._drafted(call, wanted))
+        return self._told(call, answer, wanted if isinstance(wanted, str) else "")
+
+    async def _drafted(self, call: Call, draft: Draft) -> str:
+        """Put a Measure among the drafts of the workbench, for who may compose indicators."""
+        try:
+            await self._gate.decide(call.who, "write", "indicator", call.at)
+            async with self._platform.pool.connection() as connection:
+                number = await drafts.take_in(connection, draft.text, call.who.organisation, call.who.account, call.at)
+        except (Forbidden, Conflict) as error:
+            return f"stored; it can be computed here, but is no draft of the workbench: {error.message}"
+        return f"stored, and a draft of the workbench as {number}: it is counted when it is published there"
 
     async def _report(self, call: Call, wanted: Given) -> Answer:
         async with self._platform.pool.connection() as connection:
@@ -99,16 +122,18 @@ class MeasureIntake:
         return Answer(answer.status, dump(outcome("information", "informational", text)), answer.headers)
 
 
-def _computable(sent: Mapping[str, Any]) -> str:
-    """What is said of a Measure that is stored. Raises Incorrect when it claims our form and cannot be computed."""
+def _computable(sent: Mapping[str, Any]) -> Draft | str:
+    """A Measure as a draft, or why it is none. Raises Incorrect when it claims our form and cannot be computed."""
+    said = str(sent.get("id") or sent.get("name") or "").upper().removeprefix("OWN-")
+    number = f"OWN-{re.sub('[^A-Z0-9]+', '-', said).strip('-')[:30] or 'MEASURE'}"
     try:
-        found = fhir.from_measure(sent)
-        fhir.check_computable(found)
+        text = fhir.text_from_measure(sent, number)
+        definition_from(text, "Measure")
     except Incorrect as error:
         if fhir.claims_our_form(sent):
             raise
         return f"stored as it is; {error}"
-    return f"stored; its criteria can be computed here as a {found.kind} over {found.population.source if found.population else 'other measures'}"
+    return Draft(text)
 
 
 def _given(sent: Mapping[str, Any], tree: Tree, key: int) -> Given:
