@@ -176,7 +176,7 @@ def values_of(parameter: SearchParameter, resource: dict[str, Any]) -> IndexValu
 
 
 def _nodes(expression: str, context: Any, type_: str, resource: dict[str, Any]) -> Iterator[fhirpath.Node]:
-    items = fhirpath.compile(expression, published=True).items(context, type=type_, resource=resource)
+    items = fhirpath.compile(expression, published=True, limited=True).items(context, type=type_, resource=resource)
     for item in items:
         node = item if isinstance(item, fhirpath.Node) else _as_element(item)
         if node.value is not None:
