@@ -201,7 +201,7 @@ def test_a_measure_goes_from_draft_to_figures_by_two_people(dsn: str, tmp_path: 
             assert actions[0] == "resumed"
             assert actions.count("published") == 2
             with pytest.raises(Conflict):
-                await drafts.discard(connection, "OWN-SEEN", "anna", AT)
+                await drafts.discard(connection, "OWN-SEEN", None, "anna", AT)
 
     run(dsn, story)
 

@@ -199,12 +199,20 @@ async def retire(connection: Connection, own: Own, by: str, at: datetime, *, bac
     await _event(connection, own.id, own.published.number, by, at, "resumed" if back else "retired")
 
 
-async def discard(connection: Connection, id_: str, by: str, at: datetime, *, back: bool = False) -> None:
-    """Throw a measure away that was never published, or take that back."""
+async def discard(
+    connection: Connection,
+    id_: str,
+    organisations: Sequence[int] | None,
+    by: str,
+    at: datetime,
+    *,
+    back: bool = False,
+) -> None:
+    """Throw a measure of these organisations away that was never published, or take that back."""
     cursor = await connection.execute(
-        "update own_measure m set deleted_at = %s where id = %s and not exists (select 1 from own_measure_version v "
-        "where v.measure = m.id and v.state = 'published') returning id",
-        [None if back else at, id_],
+        "update own_measure m set deleted_at = %s where id = %s and (%s or organisation = any(%s)) and not exists "
+        "(select 1 from own_measure_version v where v.measure = m.id and v.state = 'published') returning id",
+        [None if back else at, id_, organisations is None, list(organisations or ())],
     )
     if await cursor.fetchone() is None:
         raise Conflict("a published measure is retired, not thrown away")

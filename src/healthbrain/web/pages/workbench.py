@@ -205,9 +205,9 @@ async def act(visit: Visit) -> Response:
     typed: Form | None = None
     try:
         async with visit.platform.pool.connection() as connection:
-            await _scope(visit, connection, write=True)
+            organisations = await _scope(visit, connection, write=True)
             if action == "restore":
-                await drafts.discard(connection, id_, by, at, back=True)
+                await drafts.discard(connection, id_, organisations, by, at, back=True)
                 return _back(visit, id_, "restored")
             own = await _own(visit, connection)
             match action:
@@ -234,7 +234,7 @@ async def act(visit: Visit) -> Response:
                     await drafts.retire(connection, own, by, at, back=action == "resume")
                     return _back(visit, id_, "retired" if action == "retire" else "resumed")
                 case "discard":
-                    await drafts.discard(connection, own.id, by, at)
+                    await drafts.discard(connection, own.id, organisations, by, at)
                     return _back(visit, id_, "discarded", "/workbench")
                 case "case":
                     await _add_case(visit, connection, own, fields)
@@ -310,7 +310,8 @@ async def _page(visit: Visit, own: Own, *, try_it: bool = False, error: str = ""
     said, version = visit.language, own.versions[0]
     people = False
     async with visit.platform.pool.connection() as connection:
-        people = await cockpit.sees_people(visit, connection)
+        whole = await _scope(visit, connection) is None  # a preview is over the whole platform
+        people = whole and await cockpit.sees_people(visit, connection)
         kept = await drafts.cases(connection, own)
         events = await drafts.history(connection, own)
         asked = try_it or "preview" in visit.query
@@ -328,7 +329,7 @@ async def _page(visit: Visit, own: Own, *, try_it: bool = False, error: str = ""
         steps=[_step_line(said, one, people) for one in tried.steps],
         previewed=tried.done, may_people=people, sample=tried.sample,
         cases=[(id_, case.name, mask_number(case.subject) if case.subject else said.say(N_("resources")), case.expected) for id_, case in kept],
-        outcomes=tried.outcomes, expected={key: said.say(text) for key, text in words.OUTCOMES.items()},
+        outcomes={id_: tried.outcomes[id_] for id_, case in kept if id_ in tried.outcomes and (people or not case.subject)}, expected={key: said.say(text) for key, text in words.OUTCOMES.items()},
         history=[(said.time(one.at), one.by, str(one.number), said.say(words.ACTIONS.get(one.action, one.action)), one.note) for one in events],
     )  # fmt: skip
     return show(visit, "workbench_measure.html", page, crumbs=[*_crumbs(said), Crumb(own.id)], toast=_toast(visit))
