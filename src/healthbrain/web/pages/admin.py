@@ -34,6 +34,7 @@ _OUTCOMES = {
     audit.REFUSED: (N_("refused"), "warn"),
     audit.FAILED: (N_("failed"), "bad"),
 }
+_LONGEST_CODE, _LONGEST_NAME = 64, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +299,8 @@ async def create_organisation(visit: Visit) -> Response:
             parent, known = tree.by_code(form.get("parent", "")), tree.by_code(form.get("code", ""))
             if parent is None or parent.key not in own or not form.get("code") or not form.get("name"):
                 raise Incorrect("give a code, a name and the organisation it belongs to")
+            if len(form["code"]) > _LONGEST_CODE or len(form["name"]) > _LONGEST_NAME:
+                raise Incorrect("the code has at most 64 characters, the name at most 200")
             if known is not None and (known.key not in own or known.key == visit.who.organisation):
                 raise Conflict("this code belongs to an organisation you do not administer")
             await access.put_organisation(
