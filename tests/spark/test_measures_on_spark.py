@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from healthbrain.errors import Fault
 from healthbrain.lake import Lake, engine, manifest
 from healthbrain.lake.spark import Cluster
 from healthbrain.measure import Computed, built_in, clustered, compute_all
@@ -69,3 +70,13 @@ def test_a_state_of_the_lake_is_read_without_what_is_superseded(lake: Lake, spar
     spark.open_lake(lake, ["Patient", "Basic"], dead)
     assert spark.rows('select count(*) from "Patient"') == [(part.rows - 1,)]
     assert spark.rows('select count(*) from "Basic"') == [(0,)]
+
+
+def test_tables_are_made_kept_and_taken_away_by_statements(spark: Cluster) -> None:
+    spark.execute("create or replace temp table some as select 1 as a")
+    spark.execute("create or replace temp view more as select a + 1 as a from some")
+    assert spark.rows("select a from more") == [(2,)]
+    spark.execute("drop view more")
+    spark.execute("drop table some")
+    with pytest.raises(Fault, match="TABLE_OR_VIEW_NOT_FOUND"):
+        spark.rows("select a from some")

@@ -134,8 +134,9 @@ class Cluster:
             case exp.Insert():
                 self._insert(tree.this.name, spark_text(tree.expression))
             case exp.Drop():
-                self._forget(tree.this.name)
-                self._session.catalog.dropTempView(tree.this.name)
+                table = next(tree.find_all(exp.Table)).name
+                self._forget(table)
+                self._session.catalog.dropTempView(table)
             case _:
                 raise Fault("a statement of this kind is not carried out on Spark")
 
