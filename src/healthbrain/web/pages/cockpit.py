@@ -7,7 +7,7 @@ address: `measure`, `period`, and `area` (a town's code or an institution's code
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from starlette.responses import Response
@@ -40,6 +40,7 @@ class Area:
     name: str
     code: str  # as the address names it
     town: str = ""  # the town an institution lies in
+    alone: bool = False  # the visitor sees the figures of nothing else
 
 
 async def cockpit(visit: Visit) -> Response:
@@ -80,7 +81,7 @@ def crumbs(visit: Visit, area: Area, chosen: str, *more: Crumb) -> list[Crumb]:
         Crumb(said.say(N_("Home")), "/"),
         Crumb(said.say(N_("Cockpit")), f"/cockpit?{urlencode({'measure': chosen})}"),
     ]
-    if area.level == "institution" and area.town in towns():
+    if area.level == "institution" and area.town in towns() and not area.alone:
         town = towns()[area.town]
         steps.append(Crumb(town.said(said), _url(measure=chosen, area=town.code)))
     if area.level != "district":
@@ -97,7 +98,7 @@ def area_of(visit: Visit, tree: Tree, whole: bool) -> Area:
             raise Forbidden("your account belongs to no institution, so there is no figure to show")
         if wanted not in ("", tree[own].code):
             raise Forbidden("figures of other institutions are not open to your role")
-        return _institution(tree, tree[own])
+        return replace(_institution(tree, tree[own]), alone=True)
     if not wanted:
         root = tree.nearest(visit.who.organisation, "district", "municipality")
         return Area("district", "", tree.name(root) if root is not None else said.say(N_("District")), "")

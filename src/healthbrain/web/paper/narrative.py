@@ -99,9 +99,9 @@ def _changes(said: Language, paper: Paper) -> str:
     moved.sort(key=lambda line: -abs(_relative(line)))
     if not moved:
         return said.say(N_("No indicator can be compared with a year before."))
-    better, worse = said.say(N_("better")), said.say(N_("worse"))
+    better, worse, points = said.say(N_("better")), said.say(N_("worse")), said.say(N_(" pp"))
     return _list(
-        f"{line.title}: {line.change} {line.unit} ({better if line.better else worse}), {line.value}"
+        f"{line.title}: {line.change}{points if line.unit == '%' else f' {line.unit}'} ({better if line.better else worse}), {line.value}"
         for line in moved[:_MOST]
     )
 
