@@ -59,6 +59,8 @@ async def test_a_figure_is_a_valid_report_and_its_members_are_for_who_may_see_th
     assert (counts["numerator"], counts["denominator"]) == (2, 6)
     assert [len(one["entry"]) for one in report["contained"]] == [6, 2]
     assert (report["period"]["end"], report["status"]) == ("2026-11-20", "pending")
+    (event,) = await hb.events(answer.headers["x-request-id"])
+    assert len(event.patients) == 4  # as many records as the person index knows of these six people
 
 
 @pytest.mark.parametrize(

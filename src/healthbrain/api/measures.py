@@ -21,7 +21,7 @@ from typing import Any
 
 import orjson
 
-from healthbrain import measure
+from healthbrain import identity, measure
 from healthbrain.access import Gate, Tree, organisations
 from healthbrain.api import bundles
 from healthbrain.api.answer import Answer
@@ -34,7 +34,6 @@ from healthbrain.errors import Forbidden, Incorrect, NotFound
 from healthbrain.fhir import date_interval, dump, summary
 from healthbrain.lake import Lake
 from healthbrain.measure import Definition, Figure, Level, ShownMember, fhir, suppression
-from healthbrain.store import patient_key
 
 _ASKED = ("periodStart", "periodEnd", "reportType", "measure", "practitioner", "subject", "lastReceivedOn")
 _MOST = 1000  # members in one list
@@ -248,12 +247,11 @@ class Measures:
         )
         if page.next:
             raise Incorrect(f"more than {_MOST} members; ask for them page by page on the screens, or by institution")
-        for member in page.members:
-            call.trace.patients.update(
-                patient_key(reference.removeprefix("Patient/"))
-                for reference in member.evidence
-                if reference.startswith("Patient/")
-            )
+        subjects = [member.subject for member in page.members]
+        call.trace.patients.update(await identity.patients_of(connection, subjects))
+        call.trace.patients.update(  # records that no person is known for
+            int(subject.removeprefix("patient:")) for subject in subjects if subject.startswith("patient:")
+        )
         return list(page.members)
 
     async def _decide(self, call: Call, id_: str, action: str) -> None:

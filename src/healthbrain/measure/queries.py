@@ -274,11 +274,27 @@ async def _at_level(
     known = await current(connection, measure)
     chosen = period or await _latest(connection, known)
     cursor = await connection.execute(
-        f"select {_COLUMNS} from {_FROM} where r.measure = %s and r.version = %s and r.level = %s and r.stratifier = %s "
-        "and r.period = %s order by r.key, r.stratum".encode(),
+        "select window_from, window_to, complete, sending, registered, as_of, computed_at from measure_period "
+        "where measure = %s and version = %s and period = %s",
+        [known.id, known.version, chosen],
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        return []
+    start, to, complete, sending, registered, as_of, computed_at = row
+    coverage = Coverage(sending, registered)
+    cursor = await connection.execute(
+        "select key, numerator, denominator, value, low, high, small, stratum from measure_figure where measure = %s "
+        "and version = %s and level = %s and stratifier = %s and period = %s order by key, stratum",
         [known.id, known.version, level, stratifier, chosen],
     )
-    return [_figure(row) for row in await cursor.fetchall()]
+    return [
+        Figure(
+            known.id, known.version, chosen, level, key, start, to, complete, plain(above), plain(below), value, low, high,
+            small, coverage, as_of, computed_at, stratifier, stratum,
+        )
+        for key, above, below, value, low, high, small, stratum in await cursor.fetchall()
+    ]  # fmt: skip
 
 
 async def _latest(connection: Connection, known: Definition) -> str:
