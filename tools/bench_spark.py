@@ -21,7 +21,7 @@ import psutil
 
 from bench_measures import AT, definitions, write_lake
 from healthbrain.lake import Lake
-from healthbrain.lake.rows import LOCAL
+from healthbrain.lake.local_time import LOCAL
 from healthbrain.lake.spark import Cluster
 from healthbrain.measure import base as store
 from healthbrain.measure import clustered, library

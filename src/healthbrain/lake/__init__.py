@@ -5,7 +5,8 @@
     lag(pool, folder, at)               how far it is behind
     Lake(folder).connect()              read: a DuckDB connection over one consistent state
     Lake(folder).tables()               the same state as files and plain SQL, for any other engine
-    View, to_sql                        flat tables over resources, in the form of SQL on FHIR
+    sof                                 SQL on FHIR: flat tables over resources
+    base_view, expression               what measures take from resources, and calculate on flat rows
 
 Shape and reasons: docs/decisions/0005-lake-shape.md.
 """
@@ -15,10 +16,8 @@ from healthbrain.lake.feed import Lag, Persons, Progress, lag, rebuild, sync
 from healthbrain.lake.manifest import Erased, Retention
 from healthbrain.lake.reader import Files, Lake
 from healthbrain.lake.verify import Finding, Verdict, verify
-from healthbrain.lake.view import Column, View, to_rows, to_sql, view_of
 
 __all__ = [
-    "Column",
     "Erased",
     "Files",
     "Finding",
@@ -28,15 +27,11 @@ __all__ = [
     "Progress",
     "Retention",
     "Verdict",
-    "View",
     "compact",
     "erase",
     "lag",
     "rebuild",
     "sync",
-    "to_rows",
-    "to_sql",
     "verify",
-    "view_of",
     "waste",
 ]

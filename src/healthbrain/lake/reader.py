@@ -20,9 +20,9 @@ from healthbrain.errors import Incorrect
 from healthbrain.fhir.definitions import definitions
 from healthbrain.lake import engine, manifest
 from healthbrain.lake.engine import file_list, literal, name
+from healthbrain.lake.local_time import MACROS
 from healthbrain.lake.manifest import Manifest, Part
 from healthbrain.lake.parts import TABLES, no_rows, shape_file
-from healthbrain.lake.sql import MACROS
 
 HISTORY = "_all"  # suffix of the view with every version
 

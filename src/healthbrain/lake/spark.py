@@ -107,6 +107,10 @@ class Cluster:
         """Parquet files, or folders of them, as a table."""
         self._session.read.parquet(*map(str, files)).createOrReplaceTempView(table)
 
+    def define(self, table: str, query: str) -> None:
+        """A query in Spark SQL, such as a view compiled for Spark, as a table."""
+        self._create(table, query, keep=False)
+
     def stack(self, table: str, parts: Sequence[str]) -> None:
         """Tables with the same columns, one after the other, as one."""
         found = self._session.table(parts[0])

@@ -2,7 +2,7 @@
 
 Views and measures are written once, as SQL for DuckDB. Their syntax is translated by sqlglot; here is what has another meaning in
 Spark: lists begin at 0 and answer a place they do not have with an error, `arg_max` passes over nulls in DuckDB alone, JSON has
-no type, and `hb_date`, `hb_instant`, `hb_age` are written out (`lake.sql.MACROS` says the same for DuckDB).
+no type, and `hb_date`, `hb_instant`, `hb_age` are written out (`lake.local_time.MACROS` says the same for DuckDB).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import orjson
 
 from healthbrain.database import Connection
 from healthbrain.errors import Incorrect, NotFound
-from healthbrain.lake.rows import LOCAL
+from healthbrain.lake.local_time import LOCAL
 from healthbrain.measure.definition import Constant, Definition
 from healthbrain.measure.load import built_in, library
 from healthbrain.measure.own import own_measures

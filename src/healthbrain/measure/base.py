@@ -24,8 +24,9 @@ import orjson
 
 from healthbrain.lake import Lake, engine
 from healthbrain.lake.engine import literal
+from healthbrain.lake.expression_sql import Constant
+from healthbrain.lake.local_time import MACROS
 from healthbrain.lake.manifest import Manifest
-from healthbrain.lake.sql import MACROS, Constant
 from healthbrain.measure.compile import BASE, base_query, person_key
 from healthbrain.measure.definition import Library
 from healthbrain.measure.running import WHOLE, Slice

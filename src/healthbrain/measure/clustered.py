@@ -15,13 +15,13 @@ from pathlib import Path
 
 import duckdb
 
-from healthbrain.lake import Lake
+from healthbrain.lake import Lake, base_view
 from healthbrain.lake.engine import file_list
+from healthbrain.lake.expression_sql import Constant
 from healthbrain.lake.manifest import Manifest
 from healthbrain.lake.spark import Cluster
-from healthbrain.lake.sql import Constant
 from healthbrain.measure.base import FOLDER_OF_FILES, Base, Rows, linked, of_state, parquet
-from healthbrain.measure.compile import BASE, base_query
+from healthbrain.measure.compile import BASE, keyed_query
 from healthbrain.measure.definition import Library
 from healthbrain.measure.running import Calendars, condense, count, make_calendars, make_cells
 from healthbrain.measure.tally import CELLS, Counting
@@ -43,7 +43,9 @@ def build(
         found = {}
         for view in views:
             name = f"{view}-{uuid.uuid4().hex[:16]}{FOLDER_OF_FILES}"
-            cluster.write(base_query(library.views[view], constants, keyed=True), folder / name, order="person")
+            own = library.views[view]
+            cluster.define(f"flat_{view}", base_view.spark_sql(own, constants))
+            cluster.write(keyed_query(own, f"flat_{view}"), folder / name, order="person")
             file = f"{name}/*.parquet"
             row = connection.execute(f"select count(*) from {parquet(folder, file)}").fetchone()
             found[view] = Rows(file, int(row[0]) if row else 0)

@@ -17,10 +17,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from healthbrain.errors import Incorrect
-from healthbrain.lake import View, sql, to_sql
+from healthbrain.lake import expression_sql as sql
+from healthbrain.lake.base_view import BaseView, to_sql, with_moments
 from healthbrain.lake.engine import name
-from healthbrain.lake.path import Binary, Member, Node, Variable, parse
-from healthbrain.lake.sql import Constant, Kind, Scope, Value
+from healthbrain.lake.expression import Binary, Name, Node, Variable, parse
+from healthbrain.lake.expression_sql import Constant, Kind, Scope, Value
 from healthbrain.measure.definition import Count, Definition, LastPer, Library, Population, Table, With
 
 Kinds = dict[str, Kind]  # column -> kind, in the table's order
@@ -98,7 +99,7 @@ class Compiler:
         """Know the library: its views as given tables, its tables as steps."""
         for view in library.views.values():
             kinds: Kinds = {**view.kinds(), "person": "integer"}
-            unique = "" if view.for_each else "_id"
+            unique = "" if view.repeats else "_id"
             self.names[view.name] = self.plan.add(Made(BASE + view.name, "", kinds, unique=unique, personal=True))
         for table in library.tables:
             self.table(table)
@@ -265,14 +266,21 @@ class Compiler:
         return (other.personal and "person" in kinds) or other.name in GIVEN or not _depends_on_people(self.plan, other)
 
 
-def base_query(view: View, constants: Mapping[str, Constant], *, keyed: bool = False) -> str:
+def base_query(view: BaseView, constants: Mapping[str, Constant]) -> str:
     """A view, with the person behind each patient. A patient that no person is known for counts as one.
 
-    People are numbers here: P000000000017 is 17, the unlinked patient 5 is -5, anything else a digest. With `keyed` these
-    numbers are read from the table `links`, which has them already.
+    People are numbers here: P000000000017 is 17, the unlinked patient 5 is -5, anything else a digest.
     """
-    key, links = ("l.person", "links") if keyed else (person_key("l.person"), "person_link")
-    return f"select v.*, coalesce({key}, -v._patient) as person from ({to_sql(view, constants)}) v left join {links} l on l.patient = v._patient"
+    return _with_person(to_sql(view, constants), person_key("l.person"), "person_link")
+
+
+def keyed_query(view: BaseView, flat: str) -> str:
+    """The same over a table with the columns of the view's definition, and `links`, which has the numbers of people already."""
+    return _with_person(with_moments(view, flat), "l.person", "links")
+
+
+def _with_person(query: str, key: str, links: str) -> str:
+    return f"select v.*, coalesce({key}, -v._patient) as person from ({query}) v left join {links} l on l.patient = v._patient"
 
 
 def person_key(text: str) -> str:
@@ -342,7 +350,7 @@ def _window(where: str, kinds: Kinds) -> tuple[str, list[Node]] | None:
     parts = list(_conjuncts(parse(where)))
     bounds = {">=": "from", "<=": "to"}
     for column in (one for one, kind in kinds.items() if kind == "date"):
-        wanted = [Binary(operator, Member(None, column), Variable(bound)) for operator, bound in bounds.items()]
+        wanted = [Binary(operator, Name(column), Variable(bound)) for operator, bound in bounds.items()]
         if all(one in parts for one in wanted):
             return column, [one for one in parts if one not in wanted]
     return None

@@ -17,9 +17,9 @@ from pathlib import Path
 import duckdb
 
 from healthbrain.lake import Lake
-from healthbrain.lake.rows import LOCAL
+from healthbrain.lake.expression_sql import Constant
+from healthbrain.lake.local_time import LOCAL
 from healthbrain.lake.spark import Cluster
-from healthbrain.lake.sql import Constant
 from healthbrain.measure import base as store
 from healthbrain.measure import clustered
 from healthbrain.measure.base import Base, DeliveryDay

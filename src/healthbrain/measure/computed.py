@@ -14,8 +14,8 @@ from math import inf
 from typing import Any
 
 from healthbrain.errors import Incorrect
-from healthbrain.lake import rows
-from healthbrain.lake.path import parse
+from healthbrain.lake.expression import parse
+from healthbrain.lake.expression_rows import Row, evaluate
 from healthbrain.measure.definition import Component, Computation, Definition, Level
 from healthbrain.measure.life_table import (
     AgeClass,
@@ -143,7 +143,7 @@ def _expression(one: Definition, computation: Computation, parts: Mapping[str, R
     for name, part in parts.items():
         names |= {name: part.value, f"{name}_n": part.numerator, f"{name}_d": part.denominator}
     try:
-        value = rows.single(parse(computation.value), rows.Row(None, one.values(), names))
+        value = evaluate(parse(computation.value), Row(names, one.values()))
     except ZeroDivisionError:
         return None
     if value is None:

@@ -3,7 +3,7 @@
 A definition names its source document and clause, its formula in words (口径), unit, direction, targets by year, and
 how to compute it: *views* make resources flat, *tables* work on them step by step (those under `prepare` once, the
 others for every period), the *population* says who is counted and who of them is in the numerator. There is no SQL in a
-definition; conditions are FHIRPath expressions over columns. Constants are `%name`: those of the definition, its
+definition; conditions are expressions over columns (`lake.expression`). Constants are `%name`: those of the definition, its
 parameters, the code systems of `terms.systems`, and `%from`, `%to`, the first and last day of the window.
 
 A table is made in this order: rows of `from` that meet `where`; `with` adds columns of one matching row of another
@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from healthbrain.errors import Incorrect
-from healthbrain.lake import View
+from healthbrain.lake.base_view import BaseView
 
 Direction = Literal["up", "down", "none"]
 Kind = Literal[
@@ -220,7 +220,7 @@ class Source:
 class Library:
     """Views, tables and stratifiers that every definition may use; the views do not depend on the period."""
 
-    views: Mapping[str, View]
+    views: Mapping[str, BaseView]
     tables: tuple[Table, ...]
     stratifiers: Mapping[str, Stratifier] = field(default_factory=dict)
 

@@ -18,9 +18,9 @@ import duckdb
 
 from healthbrain.lake import Lake
 from healthbrain.lake.engine import name
+from healthbrain.lake.expression_sql import Constant
 from healthbrain.lake.manifest import Manifest
 from healthbrain.lake.reader import HISTORY
-from healthbrain.lake.sql import Constant
 from healthbrain.measure import base as store
 from healthbrain.measure.base import Base, Rows, lake_files, parquet, rows_of, write
 from healthbrain.measure.compile import BASE, base_query, person_key

@@ -16,7 +16,7 @@ import duckdb
 import orjson
 
 from healthbrain.lake.engine import literal, name
-from healthbrain.lake.sql import Constant
+from healthbrain.lake.expression_sql import Constant
 from healthbrain.measure.base import Base, rows_of
 from healthbrain.measure.compile import BASE, Compiler, Plan
 from healthbrain.measure.definition import CONTINUOUS, Definition, Level, Library, Population

@@ -10,7 +10,7 @@ from importlib import resources
 from typing import Any
 
 from healthbrain.errors import Incorrect
-from healthbrain.lake import view_of
+from healthbrain.lake.base_view import base_view
 from healthbrain.measure.definition import (
     COMPUTED_HERE,
     CONTINUOUS,
@@ -89,7 +89,7 @@ def library() -> Library:
     """The views, tables and stratifiers that definitions share."""
     text = (resources.files(__package__) / "definitions" / LIBRARY).read_text("utf-8")
     raw = read(text, LIBRARY)
-    views = {name: view_of(name, one) for name, one in raw["views"].items()}
+    views = {name: base_view(name, one) for name, one in raw["views"].items()}
     stratifiers = {name: _stratifier(name, one, LIBRARY) for name, one in raw.get("stratifiers", {}).items()}
     return Library(views, tuple(_table(name, one, LIBRARY) for name, one in raw["tables"].items()), stratifiers)
 

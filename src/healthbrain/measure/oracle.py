@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from healthbrain.lake import rows, to_rows
-from healthbrain.lake.path import parse
-from healthbrain.lake.sql import Constant
+from healthbrain.lake.base_view import to_rows
+from healthbrain.lake.expression import parse
+from healthbrain.lake.expression_rows import Row, evaluate
+from healthbrain.lake.expression_sql import Constant
 from healthbrain.measure.definition import CONTINUOUS, Definition, LastPer, Library, Population, Table, With
 
 Record = dict[str, Any]
@@ -91,7 +92,7 @@ class World:
     tables: dict[str, list[Record]]
 
     def value(self, text: str, record: Record) -> Any:
-        return rows.single(parse(text), rows.Row(None, self.constants, record))
+        return evaluate(parse(text), Row(record, self.constants))
 
     def holds(self, text: str) -> Callable[[Record], bool]:
         return lambda record: self.value(text, record) is True

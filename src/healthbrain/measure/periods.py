@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from healthbrain.lake.rows import shift
+from healthbrain.lake.local_time import shift
 from healthbrain.measure.definition import Definition, Period
 
 _MONTHS = {"month": 1, "quarter": 3, "year": 12, "rolling": 1}

@@ -25,10 +25,10 @@ from healthbrain.database import Connection, Pool
 from healthbrain.errors import Conflict
 from healthbrain.lake import Lake
 from healthbrain.lake.engine import literal, sweep_scratch
+from healthbrain.lake.expression_sql import Constant
+from healthbrain.lake.local_time import LOCAL
 from healthbrain.lake.manifest import Manifest
-from healthbrain.lake.rows import LOCAL
 from healthbrain.lake.spark import Cluster
-from healthbrain.lake.sql import Constant
 from healthbrain.measure import base as store
 from healthbrain.measure import clustered, increment
 from healthbrain.measure.adjusting import in_force

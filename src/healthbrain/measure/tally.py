@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from healthbrain.errors import Incorrect
-from healthbrain.lake import sql
+from healthbrain.lake import expression_sql as sql
 from healthbrain.lake.engine import literal
-from healthbrain.lake.sql import Constant
+from healthbrain.lake.expression_sql import Constant
 from healthbrain.measure.compile import Compiler, Made, Plan, population_words
 from healthbrain.measure.definition import COMPUTED_HERE, CONTINUOUS, Definition, Level, Library, Population
 
@@ -143,7 +143,7 @@ def placed(compiler: Compiler, one: Definition, population: Population) -> Place
         )
 
     def text_of(text: str) -> str:
-        return f"coalesce({sql.cast(compiler.value(text, kinds, 'b.', timed=True), 'string').sql}, '')"
+        return f"coalesce({sql.cast(compiler.value(text, kinds, 'b.', timed=True), 'text').sql}, '')"
 
     def number(text: str) -> str:
         if not text:

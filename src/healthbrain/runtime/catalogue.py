@@ -198,7 +198,7 @@ def _read_by(definition_id: str, version: str) -> tuple[tuple[str, frozenset[str
         if table := tables.get(name):
             open_ |= {table.source, *(one.table for one in table.withs), *(one.table for one in table.counts)}
     used = [library.views[name] for name in sorted(seen) if name in library.views]
-    return tuple((one.resource, _codes(one.where)) for one in used)
+    return tuple((one.resource, _codes(one.definition.where)) for one in used)
 
 
 def _day(at: datetime) -> date:

@@ -13,7 +13,7 @@ import duckdb
 
 from healthbrain.errors import Busy, TooLarge
 from healthbrain.lake import Lake
-from healthbrain.lake.rows import LOCAL
+from healthbrain.lake.local_time import LOCAL
 from healthbrain.measure.analysis.pivot import Pivot, pivot
 from healthbrain.measure.analysis.query import Reader, cells_query, members_query, types_of
 from healthbrain.measure.analysis.question import Question

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from healthbrain.errors import Incorrect, Invalid, Issue
-from healthbrain.lake.sql import Kind
+from healthbrain.lake.expression_sql import Kind
 from healthbrain.measure.compile import Compiler
 from healthbrain.measure.compute import constants_at
 from healthbrain.measure.definition import Definition

@@ -18,7 +18,7 @@ import duckdb
 from healthbrain.errors import Incorrect
 from healthbrain.fhir import parse as parse_resource
 from healthbrain.lake import Lake
-from healthbrain.lake.rows import LOCAL
+from healthbrain.lake.local_time import LOCAL
 from healthbrain.measure import oracle
 from healthbrain.measure.base import Base
 from healthbrain.measure.compile import BASE, Compiler, base_query, needed_views, person_key

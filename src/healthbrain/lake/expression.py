@@ -1,10 +1,13 @@
-"""The part of FHIRPath in which views and measures are written, as a tree.
+"""Expressions over the columns of one flat row, in which measures are written, as a tree.
 
-Read here: literals, `%constants`, member steps, function calls, indexers, calendar quantities (`90 days`) and the operators
-with the precedence of the FHIRPath standard. What a function means is decided by who evaluates the tree: `sql`
-(DuckDB) and `rows` (row by row, the oracle).
+This is no FHIRPath, though it is written alike: a name is a column and has one value or none, and there are no steps into
+resources. What is taken from resources is said by ViewDefinitions (`base_view`, compiled by `sof`).
 
->>> parse("a.b.where(c = 'x').exists() and n + 1 > 2")      # doctest: +ELLIPSIS
+Read here: literals, `%constants`, names of columns, function calls, calendar lengths (`90 days`) and operators with the
+precedence they have in FHIRPath. What a function means is decided by who evaluates the tree: `expression_sql` (DuckDB) and
+`expression_rows` (row by row, the oracle).
+
+>>> parse("town.exists() and n + 1 > 2")      # doctest: +ELLIPSIS
 Binary(operator='and', ...)
 """
 
@@ -19,7 +22,7 @@ from healthbrain.errors import Incorrect
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A string, number or truth value written in the expression; None is the empty collection {}."""
+    """A string, number or truth value written in the expression; None is {}: no value."""
 
     value: str | int | float | bool | None
 
@@ -40,28 +43,19 @@ class Variable:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
-    """A step to the element called `name`; `of` is None at the start of a path."""
+class Name:
+    """The value of a column."""
 
-    of: Node | None
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A function applied to `of`."""
+    """A function, applied to `of` when it is written behind a value."""
 
     of: Node | None
     name: str
     arguments: tuple[Node, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Index:
-    """The item at a position, from 0."""
-
-    of: Node
-    at: Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +74,15 @@ class Minus:
     of: Node
 
 
-Node = Literal | Span | Variable | Member | Call | Index | Binary | Minus
+Node = Literal | Span | Variable | Name | Call | Binary | Minus
 
 _TOKEN = re.compile(
     r"""\s*(?:
       (?P<number>\d+(?:\.\d+)?)
     | (?P<string>'(?:[^'\\]|\\.)*')
     | (?P<variable>%[A-Za-z_]\w*)
-    | (?P<name>\$this|[A-Za-z_]\w*|`[^`]+`)
-    | (?P<operator><=|>=|!=|[-+*/=<>|.,()\[\]{}])
+    | (?P<name>[A-Za-z_]\w*|`[^`]+`)
+    | (?P<operator><=|>=|!=|[-+*/=<>|.,(){}])
     )""",
     re.VERBOSE,
 )
@@ -96,7 +90,7 @@ _PRECEDENCE = {
     **dict.fromkeys(("implies",), 1),
     **dict.fromkeys(("or", "xor"), 2),
     **dict.fromkeys(("and",), 3),
-    **dict.fromkeys(("in", "contains"), 4),
+    **dict.fromkeys(("in",), 4),
     **dict.fromkeys(("=", "!="), 5),
     **dict.fromkeys(("<", ">", "<=", ">="), 6),
     **dict.fromkeys(("|",), 7),
@@ -162,21 +156,17 @@ class _Reader:
         if self.at("-"):
             self.advance()
             return Minus(self.unary())
-        return self.steps(self.term())
+        return self.calls(self.term())
 
-    def steps(self, node: Node) -> Node:
-        while True:
-            if self.at("."):
-                self.advance()
-                if self.kind != "name":
-                    raise self.wrong("a name")
-                node = self.named(node)
-            elif self.at("["):
-                self.advance()
-                node = Index(node, self.expression(0))
-                self.take("]")
-            else:
-                return node
+    def calls(self, node: Node) -> Node:
+        """The functions written behind a value."""
+        while self.at("."):
+            self.advance()
+            if self.kind != "name":
+                raise self.wrong("the name of a function")
+            name = self.advance()
+            node = Call(node, name, self.arguments())
+        return node
 
     def term(self) -> Node:
         if self.kind == "number":
@@ -197,7 +187,7 @@ class _Reader:
         if self.kind == "name":
             if self.value in {"true", "false"}:
                 return Literal(self.advance() == "true")
-            return self.named(None)
+            return self.named()
         raise self.wrong("a value")
 
     def number(self) -> Node:
@@ -206,18 +196,19 @@ class _Reader:
             return Span(int(text), _UNITS[self.advance()])
         return Literal(float(text) if "." in text else int(text))
 
-    def named(self, of: Node | None) -> Node:
+    def named(self) -> Node:
         name = self.advance().strip("`")
-        if not self.at("("):
-            return Member(of, name)
-        self.advance()
-        arguments: list[Node] = []
+        return Call(None, name, self.arguments()) if self.at("(") else Name(name)
+
+    def arguments(self) -> tuple[Node, ...]:
+        self.take("(")
+        found: list[Node] = []
         while not self.at(")"):
-            arguments.append(self.expression(0))
+            found.append(self.expression(0))
             if not self.at(")"):
                 self.take(",")
         self.advance()
-        return Call(of, name, tuple(arguments))
+        return tuple(found)
 
 
 def _unquote(token: str) -> str:
