@@ -9,6 +9,7 @@ with the meaning of `local_time`. The oracle is `sof.evaluate`, row by row.
 # ruff: noqa: S608  # statements are made here; values are quoted by lake.engine
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -23,6 +24,7 @@ from healthbrain.lake.sof import Column, Query, Target, ViewDefinition, compile_
 
 CARRIED: dict[str, Kind] = {"_id": "text", "_patient": "integer", "_owner": "integer", "_updated": "instant"}
 _TAG = "hb/type"
+_CONSTANT = re.compile(r"%([A-Za-z]\w*)")
 _MOMENTS: dict[str, tuple[Kind, str, Callable[[str], Any]]] = {
     "day": ("date", "hb_date", local_time.day),
     "instant": ("instant", "hb_instant", local_time.instant),
@@ -37,6 +39,7 @@ class BaseView:
 
     name: str
     definition: ViewDefinition
+    used: frozenset[str] = frozenset()  # constants that its paths name
 
     @property
     def resource(self) -> str:
@@ -61,18 +64,18 @@ def base_view(name_: str, raw: Mapping[str, Any]) -> BaseView:
             raise Incorrect(f"view {name_}, column {column.name}: {_TAG} is day or instant, not {kind}")
         if column.name in CARRIED or column.collection:
             raise Incorrect(f"view {name_}, column {column.name}: it needs another name, and one value")
-    return BaseView(name_, definition)
+    return BaseView(name_, definition, frozenset(_CONSTANT.findall(str(raw))))
 
 
 def to_sql(view: BaseView, constants: Mapping[str, Constant]) -> str:
     """The view as a query over a Lake connection (with `local_time.MACROS`). Raises Incorrect."""
-    return with_moments(view, f"({_compiled(view, _known(constants)).sql})")
+    return with_moments(view, f"({_compiled(view, _known(view, constants)).sql})")
 
 
 def spark_sql(view: BaseView, constants: Mapping[str, Constant]) -> str:
     """The definition alone as a query in Spark SQL; `with_moments` says the rest over it."""
-    _compiled(view, _known(constants))
-    filled = _filled(view, _known(constants))
+    _compiled(view, _known(view, constants))
+    filled = _filled(view, _known(view, constants))
     return compile_view(filled, Target(carry=tuple(CARRIED), engine="spark")).sql
 
 
@@ -87,7 +90,7 @@ def to_rows(
 ) -> Iterator[dict[str, Any]]:
     """The view's rows of one resource: the oracle."""
     columns = {column.name: column for column in view.definition.columns()}
-    for row in evaluate(_filled(view, _known(constants)), [resource]):
+    for row in evaluate(_filled(view, _known(view, constants)), [resource]):
         found = {key: _plain(columns[key], value) for key, value in row.items()}
         yield {**{key: own[key] for key in CARRIED}, **found}
 
@@ -116,9 +119,11 @@ def _plain(column: Column, value: Any) -> Any:
 Known = tuple[tuple[str, str | int | float], ...]
 
 
-def _known(constants: Mapping[str, Constant]) -> Known:
-    """What a ViewDefinition can have as constants: not days, and not lists."""
-    return tuple((key, value) for key, value in constants.items() if isinstance(value, str | int | float))
+def _known(view: BaseView, constants: Mapping[str, Constant]) -> Known:
+    """The constants that a view names, of those that a ViewDefinition can have: not days, and not lists."""
+    return tuple(
+        (key, value) for key, value in constants.items() if key in view.used and isinstance(value, str | int | float)
+    )
 
 
 @lru_cache(maxsize=256)
