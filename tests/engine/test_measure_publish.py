@@ -161,7 +161,7 @@ population: {from: person, subject: person, town: town, institution: "'1'", nume
     ("numerator", "message"),
     [
         ("birth", "is not a condition"),
-        ("ag > 3", "no element or column 'ag'"),
+        ("ag > 3", "no column 'ag'"),
         ("sex = 3", "cannot be compared"),
         ("%nothing = 1", "%nothing is not defined"),
         ("birth + 3", "try"),
