@@ -34,7 +34,7 @@ def district(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     running = Running(tmp_path_factory.mktemp("web") / "data", HB_DEMO="true")
     made = subprocess.run(
         [*HB, "demo", "--residents", "120", "--months", "8", "--load-only"],
-        env=running.environment, capture_output=True, text=True, check=False, timeout=240,
+        env=running.environment, capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert made.returncode == 0, made.stderr[-2000:]
     running.start()

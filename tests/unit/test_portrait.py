@@ -92,6 +92,9 @@ def prescription(id_: str, who: str, on: str, code: str = "C08CA01", **more: Any
     )
 
 
+ACTIVE = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical", "code": "active"}]}
+
+
 def shown(
     dsn: str, by_owner: dict[int, list[dict[str, Any]]], scope: Scope = EVERYTHING, *, reveal: bool = False
 ) -> Portrait:
@@ -254,7 +257,9 @@ def test_a_repeated_prescription_is_still_taken_where_a_single_one_is_over(dsn: 
 
 
 def test_nothing_recorded_is_not_no_known_allergy(dsn: str) -> None:
-    none = of("AllergyIntolerance", "none", "c1", code=concept("http://snomed.info/sct", "716186003"))
+    none = of(
+        "AllergyIntolerance", "none", "c1", code=concept("http://snomed.info/sct", "716186003"), clinicalStatus=ACTIVE
+    )
     found = shown(dsn, {CENTRE: [patient("c1"), none]})
     assert (found.banner.allergies, found.allergies) == ("no_known", ())
     penicillin = of(
@@ -262,6 +267,7 @@ def test_nothing_recorded_is_not_no_known_allergy(dsn: str) -> None:
         "pen",
         "c1",
         code={"text": "青霉素"},
+        clinicalStatus=ACTIVE,
         criticality="high",
         reaction=[{"manifestation": [{"text": "皮疹"}]}],
     )
