@@ -18,7 +18,9 @@ def asked_for(name: str) -> list[str]:
     return [found[0] for line in lines if (found := re.match(r"[A-Za-z0-9][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*", line))]
 
 
-@pytest.mark.parametrize("package", sorted({*asked_for("run.in"), *asked_for("dev.in"), *asked_for("build.in"), *asked_for("spark.in")}))
+@pytest.mark.parametrize(
+    "package", sorted({*asked_for("run.in"), *asked_for("dev.in"), *asked_for("build.in"), *asked_for("spark.in")})
+)
 def test_a_python_package_is_explained(package: str) -> None:
     assert re.search(rf"(?<![\w-]){re.escape(package)}(?![\w-])", PAGE, re.IGNORECASE), package
 

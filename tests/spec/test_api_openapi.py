@@ -31,7 +31,13 @@ EXAMPLES = {
     "{job}": "x",
     "{file}": "y",
 }
-ELSEWHERE = ("/AuditEvent/", "/Subscription/", "/Group/", "/$bulk/", "/ViewDefinition/")  # where none of the world's examples is
+ELSEWHERE = (
+    "/AuditEvent/",
+    "/Subscription/",
+    "/Group/",
+    "/$bulk/",
+    "/ViewDefinition/",
+)  # where none of the world's examples is
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,11 @@ from healthbrain.lake.sof import Target, compile_view, read_view
 pytest.importorskip("pyspark", reason="PySpark is an optional engine")
 SESSION = pytest.importorskip("pyspark.sql").SparkSession
 PySparkException = pytest.importorskip("pyspark.errors").PySparkException
-pytestmark = [pytest.mark.suite, pytest.mark.spark, pytest.mark.filterwarnings("ignore")]  # PySpark's own warnings are not ours
+pytestmark = [
+    pytest.mark.suite,
+    pytest.mark.spark,
+    pytest.mark.filterwarnings("ignore"),
+]  # PySpark's own warnings are not ours
 FILES = sorted((SUITES / "sql-on-fhir-v2").glob("*.json"))
 
 

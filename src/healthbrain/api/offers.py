@@ -45,8 +45,8 @@ class Offers:
             case ["Measure" | "MeasureReport"] if call.method in ("GET", "HEAD"):
                 listing = self._measures.search if call.segments == ["Measure"] else self._measures.reports
                 return {"GET": lambda: listing(call)}
-            case ["Measure" | "MeasureReport" as type_] if call.method == "POST":
-                return {"POST": lambda: self._intake.create(call, type_)}
+            case ["Measure" | "MeasureReport" as reported] if call.method == "POST":
+                return {"POST": lambda: self._intake.create(call, reported)}
             case ["Measure", id_] if self._measures.known(id_):
                 return {"GET": lambda: self._measures.read(call, id_)}
             case ["Measure", id_, "$evaluate-measure" | "$evaluate"] if self._measures.known(id_):

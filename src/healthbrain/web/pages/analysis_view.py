@@ -21,7 +21,7 @@ from healthbrain.measure.analysis import (
 )
 from healthbrain.measure.suppression import THRESHOLD
 from healthbrain.terms import tables
-from healthbrain.web.charts import Chart, Series, class_of, classes
+from healthbrain.web.charts import Chart, Kind, Series, class_of, classes
 from healthbrain.web.geography import towns
 from healthbrain.web.language import N_, Language
 from healthbrain.web.pages import figures
@@ -216,9 +216,9 @@ def chart(said: Language, source: Source, found: Answer, ahead: Sequence[Ahead],
     names = [" · ".join(map(labels.of, asked.rows, row)) for row in rows]
     coming = ahead[0].periods if ahead else ()
     names += [labels.of(asked.rows[0], period) for period in coming]
-    kind = "line" if asked.chart == "line" else "bar"
+    kind: Kind = "line" if asked.chart == "line" else "bar"
     series = []
-    columns = list(table.columns[:_SERIES]) or [None]
+    columns: list[tuple[str, ...] | None] = list(table.columns[:_SERIES]) or [None]
     for column in columns:
         title = (
             measure_title(said, source, asked.measures[0])
@@ -250,7 +250,10 @@ def forecasts(said: Language, source: Source, found: Answer, ahead: Sequence[Ahe
         why = said.say(_WHY[one.why]) % {"points": one.points} if one.why else ""
         error = one.values[0].error if one.values else None
         lines = [
-            (labels.of(asked.rows[0], period), *(said.number(each, digits) for each in (value.value, value.low, value.high)))
+            (
+                labels.of(asked.rows[0], period),
+                said.number(value.value, digits), said.number(value.low, digits), said.number(value.high, digits),
+            )
             for period, value in zip(one.periods, one.values, strict=False)
         ]  # fmt: skip
         missed = said.say(N_("One period ahead, the method missed by %(error)s on average in this series."))
