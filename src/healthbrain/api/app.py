@@ -10,14 +10,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
 
 import psycopg
 
 from healthbrain import audit, identity
 from healthbrain.access import Gate, csrf_holds
-from healthbrain.api import capability, lending, media, openapi
+from healthbrain.api import agreed, capability, lending, media, openapi
 from healthbrain.api.answer import Answer, MethodNotAllowed, of_error, send
 from healthbrain.api.audits import Audits
 from healthbrain.api.bulk import Bulk
@@ -29,7 +31,7 @@ from healthbrain.api.rates import Rates, client_of
 from healthbrain.api.reading import Reading
 from healthbrain.api.streamed import Streamed
 from healthbrain.api.subscriptions import Subscriptions
-from healthbrain.api.view_wishes import has_own_formats
+from healthbrain.api.view_wishes import TYPE, has_own_formats
 from healthbrain.api.views import Views
 from healthbrain.api.witness import event_of
 from healthbrain.api.writing import Writing
@@ -46,6 +48,7 @@ from healthbrain.errors import (
     Unsupported,
     http_status,
 )
+from healthbrain.runtime.partners import Partner
 
 log = logging.getLogger("healthbrain.api")
 
@@ -66,6 +69,7 @@ class Fhir:
         self._platform = platform
         self._gangway = lending.Gangway()
         self._rates = Rates(platform.settings.rate_limit, platform.settings.data / "rates")
+        self._agreed_rates: dict[int, Rates] = {}
         self._since = platform.clock()
         self._gate = Gate(lambda: lending.lend(platform.pool), identity.patients_of)
         self._reading = Reading(platform, self._gate)
@@ -84,6 +88,7 @@ class Fhir:
 
     async def __call__(self, scope: Scope, receive: Receive, send_message: Send) -> None:
         """One request."""
+        began = time.perf_counter()
         call = Call(scope, receive, at=self._platform.clock(), max_body=self._platform.settings.max_body)
         error: HealthBrainError | None = None
         try:
@@ -99,7 +104,25 @@ class Fhir:
             error = Fault(f"an error on our side; nothing was stored. Ask about request {call.request_id}")
             answer = of_error(error)
         answer = self._audited(call, answer, error)
-        await (answer.stream(call, send_message) if isinstance(answer, Streamed) else send(answer, call, send_message))
+        if call.partner is None:
+            await _sent(answer, call, send_message)
+        else:
+            await self._measured(call.partner, answer, call, send_message, began)
+
+    async def _measured(self, partner: Partner, answer: Answer, call: Call, send_message: Send, began: float) -> None:
+        """Send it, and count what went to a partner and how long it took."""
+        size = 0
+
+        async def counting(message: MutableMapping[str, Any]) -> None:
+            nonlocal size
+            size += len(message.get("body", b""))
+            await send_message(message)
+
+        try:
+            await _sent(answer, call, counting)
+        finally:
+            seconds = time.perf_counter() - began
+            self._platform.partners.note(partner, call.interface, call.at, answer.status, size, seconds)
 
     async def _limited(self, call: Call) -> Answer:
         seconds = READ_SECONDS if call.method in _SAFE else WRITE_SECONDS
@@ -119,8 +142,31 @@ class Fhir:
             except Unauthenticated:
                 self._rates.admit(call.address)
                 raise
+        await self._agreed(call)
         self._rates.admit(client_of(call.principal) if call.principal else call.address)
         return await self._route(call)()
+
+    async def _agreed(self, call: Call) -> None:
+        """Hold a partner to its agreement. Raises Forbidden, Throttled."""
+        desk, who = self._platform.partners, call.principal
+        if who is None:
+            return
+        if not desk.fresh:
+            await desk.read()
+        partner = call.partner = desk.of(who)
+        if partner is None:
+            return
+        interfaces, type_ = agreed.needed(call.method, call.segments)
+        if type_ and not (self._platform.definitions.is_resource(type_) or type_ == TYPE):
+            type_ = ""  # the routes say that there is no such type
+        call.interface = agreed.told(interfaces, type_)
+        partner.check(interfaces, type_, call.at)
+        limits = self._agreed_rates.get(partner.per_minute)
+        if limits is None:
+            limits = Rates(partner.per_minute, self._platform.settings.data / "rates-of-partners")
+            self._agreed_rates[partner.per_minute] = limits
+        limits.admit(f"partner {partner.code}")
+        call.principal = partner.narrowed(who)
 
     async def _authenticate(self, call: Call) -> None:
         authorization = call.header(b"authorization")
@@ -270,6 +316,10 @@ class Fhir:
         except Unavailable as unkept:
             return of_error(unkept)
         return answer
+
+
+async def _sent(answer: Answer, call: Call, send_message: Send) -> None:
+    await (answer.stream(call, send_message) if isinstance(answer, Streamed) else send(answer, call, send_message))
 
 
 def _cookie(header: str, name: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from healthbrain.errors import Incorrect, TooLarge
+from healthbrain.runtime.partners import Partner
 from healthbrain.scope import Principal
 
 Scope = MutableMapping[str, Any]
@@ -52,6 +53,8 @@ class Call:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.segments = _segments(scope["path"])
         self.principal: Principal | None = None
+        self.partner: Partner | None = None
+        self.interface = ""  # what a partner's request is counted under
         self.trace = Trace()
         self.query_string: bytes = scope.get("query_string", b"")
         wanted = self.headers.get(b"x-request-id", b"")

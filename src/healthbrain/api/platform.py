@@ -9,6 +9,7 @@ from typing import Protocol
 from healthbrain.audit import Recorder
 from healthbrain.database import Pool
 from healthbrain.fhir import Definitions
+from healthbrain.runtime.partners import Desk
 from healthbrain.settings import Settings
 from healthbrain.store import Observer, Store
 
@@ -31,6 +32,10 @@ class Platform(Protocol):
     @property
     def audit(self) -> Recorder:
         """The audit log's writer of this process."""
+
+    @property
+    def partners(self) -> Desk:
+        """Who is a partner, and what passes to each."""
 
     @property
     def dsn(self) -> str:

@@ -68,9 +68,9 @@ class ViewExports:
         if want.fhir or want.format == "json":
             raise Incorrect("files of views are csv, ndjson or parquet: set _format")
         views = []
-        for name, definition, view in await self._views(call, id_, given):
+        for name, dataset, definition, view in await self._views(call, id_, given):
             await self._runs.question(call, view, want)
-            views.append({"name": name, "definition": definition})
+            views.append({"name": name, "dataset": dataset, "definition": definition})
         wish = {
             "views": views, "format": want.format, "header": want.header, "patients": list(want.patients),
             "groups": list(want.groups), "since": want.since.isoformat() if want.since else "",
@@ -84,7 +84,7 @@ class ViewExports:
         told = _parameters(_told(job, wish, "accepted", place))
         return Answer(202, dump(told), [(b"content-location", place.encode()), (b"retry-after", b"1")])
 
-    async def _views(self, call: Call, id_: str, given: Asked) -> list[tuple[str, Any, ViewDefinition]]:
+    async def _views(self, call: Call, id_: str, given: Asked) -> list[tuple[str, str, Any, ViewDefinition]]:
         """The views with what their files are called. Raises Incorrect with every fault of one, NotFound."""
         wishes: list[tuple[str, Any, Any]] = [("", id_, None)] if id_ else []
         wishes += [("", one, None) for one in given.all("viewReference")]
@@ -96,14 +96,15 @@ class ViewExports:
             )
         if any(body is None for _, _, body in wishes):
             await self._gate.decide(call.who, "read", TYPE, call.at)
-        found: list[tuple[str, Any, ViewDefinition]] = []
+        found: list[tuple[str, str, Any, ViewDefinition]] = []
         for name, reference, body in wishes:
-            definition = body
+            dataset, definition = "", body
             if definition is None:
                 text = reference_text(reference, "viewReference")
-                _, definition = await ask(self._platform.readers, lambda c, t=text: stored.resolve(c, t))  # type: ignore[misc]  # mypy infers no default arguments of a lambda
+                dataset, definition = await ask(self._platform.readers, lambda c, t=text: stored.resolve(c, t))  # type: ignore[misc]  # mypy infers no default arguments of a lambda
+            await self._runs.admit(call, dataset)
             view = read_view(definition)
-            found.append((_file_name(name or view.name or view.resource), definition, view))
+            found.append((_file_name(name or view.name or view.resource), dataset, definition, view))
         return found
 
 

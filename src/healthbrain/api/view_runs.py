@@ -36,6 +36,7 @@ from healthbrain.lake.sof import ViewDefinition, read_view
 from healthbrain.lake.sof.files import CONTENT
 from healthbrain.lake.sof.parameters import as_parameters
 from healthbrain.lake.sof.running import Outcome, run_on_files
+from healthbrain.runtime import datasets
 from healthbrain.store import patient_key
 
 _ASKED = ("_format", "header", "viewReference", "viewResource", "patient", "group", "_since", "_limit", "resource")
@@ -70,6 +71,7 @@ class ViewRuns:
         if not given.all("viewResource"):
             await self._gate.decide(call.who, "read", TYPE, call.at)
         name, view = await self.view_of(id_, given)
+        await self.admit(call, "" if given.all("viewResource") else name)
         call.trace.detail = f"{RUN[0]} {name} over {view.resource}"
         inline = resources_of(given)
         if inline is not None:
@@ -92,6 +94,13 @@ class ViewRuns:
         reference = id_ or reference_text(references[0], "viewReference")
         found, definition = await ask(self._platform.readers, lambda c: stored.resolve(c, reference))
         return found, read_view(definition)
+
+    async def admit(self, call: Call, name: str) -> None:
+        """Whether the requester may read the data set of this name ('' = a view that it sent). Raises Forbidden."""
+        if call.partner is not None:
+            call.partner.check_view(name or "*")
+        if name:
+            await ask(self._platform.readers, lambda c: datasets.admit(c, name, call.who, call.at))
 
     async def question(self, call: Call, view: ViewDefinition, want: Wanted) -> Question:
         """What may be shown of it. Raises Forbidden."""

@@ -20,6 +20,7 @@ from healthbrain.exchange import notify
 from healthbrain.fhir import Definitions, definitions
 from healthbrain.runtime.database import dsn_of
 from healthbrain.runtime.panel import fill_panel
+from healthbrain.runtime.partners import Desk
 from healthbrain.scope import Action, Principal, Scope
 from healthbrain.settings import Settings
 from healthbrain.store import Observer, Store, Watching
@@ -42,6 +43,7 @@ class Platform:
             Watching(frozenset({"Subscription"}), notify.Keeper(settings.subscription_hosts)),
         )
         self.audit = audit.Recorder(settings.data / "audit", name=f"{os.getpid()}")
+        self.partners = Desk()
         self._pool: Pool | None = None
         self._readers: Pool | None = None
         self._singles: Pool | None = None
@@ -92,12 +94,14 @@ class Platform:
         self._readers = await open_pool(self.dsn, size=_READERS, reading=True)
         self._singles = await open_pool(self.dsn, size=_SINGLES, reading=True, generic=True)
         await self.audit.open(self._pool)
+        self.partners.open(self._pool)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.audit.close()
+        await self.partners.close()
         for pool in (self._readers, self._singles):
             if pool is not None:
                 await pool.close()

@@ -28,6 +28,7 @@ from healthbrain.lake.asking import Question, answer, members_of
 from healthbrain.lake.sof import read_view
 from healthbrain.lake.sof.files import Layout
 from healthbrain.lake.sof.running import Outcome
+from healthbrain.runtime import datasets
 from healthbrain.runtime.lakes import retention
 from healthbrain.runtime.platform import Platform
 from healthbrain.store import patient_key
@@ -85,6 +86,8 @@ class _Export:
         wish, who = self._job.wish, self._job.principal
         view = read_view(one["definition"])
         async with self._desk.pool.connection() as connection:
+            if dataset := one.get("dataset"):  # it may have been withdrawn meanwhile
+                await datasets.admit(connection, dataset, who, self._desk.clock())
             scope = await self._desk.decide(connection, who, "search", view.resource)
             if not scope.identified:
                 raise Forbidden("you see figures, not single residents; declare a purpose of use that allows it first")

@@ -140,6 +140,16 @@ _WORKSPACES: tuple[tuple[frozenset[str], NavItem], ...] = (
         NavItem(N_("Sources"), "/sources", "source", N_("The systems that send us data"), _EXCHANGE),
     ),
     (
+        frozenset({"leader", "cdc", "administrator"}),
+        NavItem(
+            N_("Partner platforms"),
+            "/partners",
+            "source",
+            N_("Upper, sibling and lower platforms: agreements, volume and delay"),
+            _EXCHANGE,
+        ),
+    ),
+    (
         frozenset({"administrator"}),
         NavItem(
             N_("Administration"), "/admin", "admin", N_("Accounts, tokens, organisations and the audit log"), _EXCHANGE

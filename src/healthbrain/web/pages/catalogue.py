@@ -23,6 +23,7 @@ from healthbrain.lake import library
 from healthbrain.lake.library import DIMENSIONS, Library, View
 from healthbrain.portrait.masking import mask_name, mask_number
 from healthbrain.runtime import catalogue
+from healthbrain.runtime import datasets as runtime_datasets
 from healthbrain.runtime.catalogue import Counted, Score
 from healthbrain.runtime.lakes import Standing, standing
 from healthbrain.web import guard
@@ -30,6 +31,8 @@ from healthbrain.web.charts import Chart, Series
 from healthbrain.web.export import csv_response, excel_response
 from healthbrain.web.geography import towns
 from healthbrain.web.language import N_, Language
+from healthbrain.web.pages import datasets
+from healthbrain.web.pages.datasets import LifePanel
 from healthbrain.web.screen import Crumb, show
 from healthbrain.web.visit import Visit
 
@@ -155,6 +158,7 @@ class ViewPage:
     may_preview: bool
     preview: Sequence[Sequence[str]] = ()
     previewed: bool = False
+    life: LifePanel | None = None
 
 
 async def catalogue_page(visit: Visit) -> Response:
@@ -205,9 +209,13 @@ async def _view_page(visit: Visit, rows: Sequence[Sequence[str]] = (), *, previe
         days = await catalogue.trend(connection, view, visit.at.date() - _TREND)
         tree = await visit.platform.tree(connection)
         rows_are_open = await _rows_are_open(visit, connection, view)
+        lived = await runtime_datasets.life(connection, view)
+        acts = await datasets.may_act(visit, connection)
     if form := visit.query.get("format"):
         if form == "definition":
             return _json(dict(view.definition), f"{view.id}.json")
+        if form == "life":
+            return _json(datasets.as_json(view, lived), f"{view.id}-life.json")
         if form == "cohorts":
             return _cohort_file(said, view, counted.get(view.id))
         return _dictionary(said, form, view.id, [view], counted)
@@ -233,6 +241,7 @@ async def _view_page(visit: Visit, rows: Sequence[Sequence[str]] = (), *, previe
         may_preview=rows_are_open,
         preview=rows,
         previewed=previewed,
+        life=datasets.panel(said, view, lived, visit.at, acts=acts, account=visit.who.account),
     )
     return show(visit, "catalogue_view.html", page, crumbs=[*_crumbs(visit), Crumb(page.title)])
 
