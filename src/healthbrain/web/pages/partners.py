@@ -73,7 +73,7 @@ async def partners_page(visit: Visit) -> Response:
         ]
     head = [said.say(text) for text in (
         N_("Day"), N_("Partner"), N_("Interface"), N_("Requests"), N_("Refused"), N_("Errors"), N_("Bytes"),
-        N_("Half within (ms)"), N_("95% within (ms)"),
+        N_("Median delay (ms)"), N_("P95 delay (ms)"),
     )]  # fmt: skip
     if visit.query.get("format") == "csv":
         rows = [
@@ -89,7 +89,7 @@ async def partners_page(visit: Visit) -> Response:
             for one in days[:200]
         ],
         volume=_chart(said, "volume", said.say(N_("Requests by day")), known, days, delay=False),
-        delay=_chart(said, "delay", said.say(N_("95% answered within, by day")), known, days, delay=True),
+        delay=_chart(said, "delay", said.say(N_("P95 delay by day")), known, days, delay=True),
         may_change=visit.may("administer", "administration"),
         organisations=[(node.code, node.name) for node in tree if node.key in own and node.kind != "quarantine"],
         levels=[(key, said.say(text)) for key, text in LEVELS.items()],
