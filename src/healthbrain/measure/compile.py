@@ -20,7 +20,7 @@ from healthbrain.errors import Incorrect
 from healthbrain.lake import expression_sql as sql
 from healthbrain.lake.base_view import BaseView, to_sql, with_moments
 from healthbrain.lake.engine import name
-from healthbrain.lake.expression import Binary, Name, Node, Variable, parse
+from healthbrain.lake.expression import Binary, Call, Literal, Name, Node, Variable, parse
 from healthbrain.lake.expression_sql import Constant, Kind, Scope, Value
 from healthbrain.measure.definition import Count, Definition, LastPer, Library, Population, Table, With
 
@@ -40,6 +40,7 @@ GIVEN: Mapping[str, Kinds] = {
     },
     "delivery_day": {"organisation": "integer", "day": "date", "accepted": "integer", "refused": "integer"},
 }
+THEIRS = frozenset({"person", "_id", "encounter"})  # columns of which one value belongs to one person only
 BASE = "base_"  # prefix of the tables that `base` gives: a library's views as they were last read
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _PERIOD = re.compile(r"%(?:from|to)\b")
@@ -64,6 +65,7 @@ class Made:
     unique: str = ""  # the column that names a row (within a period)
     personal: bool = False  # its rows follow from one person's resources alone
     reads: tuple[tuple[str, frozenset[str] | None], ...] = ()  # table, columns used by name; None = all are passed on
+    theirs: frozenset[str] = THEIRS  # and those that were made of the person and something else
 
 
 @dataclass(slots=True)
@@ -128,6 +130,7 @@ class Compiler:
             query = self._counts(query, kinds, group, f"c{number}", timed)
             personal &= self._personal(group[0].table, kinds)
             reads.append((self.made(group[0].table).name, _words(*(one.where for one in group), *group[0].match)))
+        theirs = source.theirs | {added.name for added in table.added if _begins_with_person(parse(added.value))}
         for added in table.added:
             value = self.value(added.value, kinds, timed=timed)
             kinds[added.name] = value.kind
@@ -139,9 +142,9 @@ class Compiler:
         for per, step in ((table.one_per, _one_per), (table.fold, _fold)):
             if per:
                 query, unique = step(query, per, kinds, timed), per.key
-                personal &= per.key in {"person", "_id", "encounter"}
+                personal &= per.key in theirs
         digest = hashlib.sha256(query.encode()).hexdigest()[:16]
-        made = Made(f"made_{digest}", query, kinds, timed, unique, personal, tuple(reads))
+        made = Made(f"made_{digest}", query, kinds, timed, unique, personal, tuple(reads), theirs)
         self.names[table.name] = self.plan.add(made)
         return self.names[table.name]
 
@@ -354,6 +357,13 @@ def _window(where: str, kinds: Kinds) -> tuple[str, list[Node]] | None:
         if all(one in parts for one in wanted):
             return column, [one for one in parts if one not in wanted]
     return None
+
+
+def _begins_with_person(node: Node) -> bool:
+    """Whether a text is person.toString() + '/' + something: equal texts are then of the same person."""
+    while isinstance(node, Binary) and node.operator == "+" and isinstance(node.left, Binary):
+        node = node.left
+    return node == Binary("+", Call(Name("person"), "toString", ()), Literal("/"))
 
 
 def _conjuncts(node: Node) -> Iterator[Node]:

@@ -9,6 +9,7 @@ numbers; the nightly count of everything must give the same, and tests hold the 
 # ruff: noqa: S608  # statements are made here; values are quoted by lake.engine
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -54,6 +55,16 @@ def possible(old: Base, state: Manifest, library: Library, views: Sequence[str])
     kept = set(lake_files(state, types)) & set(old.lake_files)
     full = any(rows.fresh_rows > MOST_FRESH * max(rows.rows, 1_000) for rows in old.views.values())
     return bool(kept or not old.lake_files) and not full
+
+
+def exact(counted: Counting) -> bool:
+    """Whether the cells of what is counted anew as a whole can be told from those to which differences are added.
+
+    They cannot when one measure has both: its cells do not say which of its populations they came from.
+    """
+    populations = Counter(share.measure for group in counted.groups for share in group.shares)
+    whole = {share.measure for group in counted.groups if not group.personal for share in group.shares}
+    return all(populations[measure] == 1 for measure in whole)
 
 
 def advance(
@@ -152,12 +163,15 @@ def _changed(
         source = f"select p.* from {name(type_ + HISTORY)} p" + (f" where {later}" if recent[type_] else " where false")
         newest = "qualify row_number() over (partition by _id order by _version desc) = 1"
         connection.execute(
-            f"create temp table changed_{type_} as select _id, max(_version) as _version from ({source}) group by _id"
+            f"create temp table changed_{type_} as select _id, max(_version) as _version, min(_version) > 1 as known "
+            f"from ({source}) group by _id"
         )
         connection.execute(
             f"create or replace view {name(type_)} as select p.* from {name(type_ + HISTORY)} p semi join changed_{type_} c "
             f"on c._id = p._id and c._version = p._version where not p._deleted {newest}"
         )
+        # a resource whose first version is among them has no rows to look for
+        connection.execute(f"create temp view known_{type_} as select _id from changed_{type_} where known")
         row = connection.execute(f"select count(*) from changed_{type_}").fetchone()
         total += row[0] if row else 0
     return total
@@ -192,7 +206,7 @@ def _fresh_rows(
     # the only pass over all ids: who the rows belonged to is kept with them
     tests = [
         f"{column} in (select {key} from {table})"
-        for column, key, table in (("_id", "_id", f"changed_{type_}"), ("_patient", "patient", "moved"))
+        for column, key, table in (("_id", "_id", f"known_{type_}"), ("_patient", "patient", "moved"))
         if _any(connection, table)
     ]
     connection.execute(

@@ -12,7 +12,7 @@ import asyncio
 import fcntl
 import hashlib
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -33,7 +33,7 @@ from healthbrain.measure import base as store
 from healthbrain.measure import clustered, increment
 from healthbrain.measure.adjusting import in_force
 from healthbrain.measure.base import Base, DeliveryDay
-from healthbrain.measure.compile import needed_views
+from healthbrain.measure.compile import BASE, needed_views
 from healthbrain.measure.compute import constants_at, count_all, coverage_of, first_day
 from healthbrain.measure.computed import Values, compute_from, order
 from healthbrain.measure.definition import Definition, Library
@@ -43,7 +43,7 @@ from healthbrain.measure.periods import Span, spans
 from healthbrain.measure.publish import Named, Run, blocks, csv_line, published, put
 from healthbrain.measure.result import Coverage, Result, plain
 from healthbrain.measure.running import WHOLE, Calendars, calendars_of, condense, count, make_calendars
-from healthbrain.measure.tally import CELLS, LEVELS, Counting, calendar_of, counting
+from healthbrain.measure.tally import CELLS, LEVELS, Counting, Group, calendar_of, counting
 
 _BLOCK = 1 << 20
 _KEYS = "measure, version, period, level, key, stratifier, stratum"
@@ -158,7 +158,12 @@ def _counted(work: _Work, old: Base, deliveries: Sequence[DeliveryDay], everythi
     views = needed_views(work.library, work.definitions)
     shape = store.shape_of(work.library, views, work.constants)
     same = old.shape == shape and old.counted == work.digest and old.today == work.today.isoformat()
-    if not everything and same and increment.possible(old, state, work.library, views):
+    if (
+        not everything
+        and same
+        and increment.exact(work.counted)
+        and increment.possible(old, state, work.library, views)
+    ):
         return _increment(work, old, deliveries, shape)
     if work.cluster:
         return _counted_on_cluster(work, old, deliveries, state, views)
@@ -209,7 +214,8 @@ def _increment(work: _Work, old: Base, deliveries: Sequence[DeliveryDay], shape:
     try:
         make_calendars(connection, calendars)
         increment.recount(connection, work.folder, base, work.counted, calendars)
-        others = [group for group in work.counted.groups if not group.personal]
+        same = {BASE + view for view, rows in base.views.items() if rows == old.views[view]}
+        others = [group for group in work.counted.groups if not group.personal and _anew(work.counted, group, same)]
         if others:
             store.choose(connection, work.folder, base, WHOLE)
             count(connection, work.counted, others)
@@ -223,6 +229,12 @@ def _increment(work: _Work, old: Base, deliveries: Sequence[DeliveryDay], shape:
         return _finish(work, connection, base, calendars, old, step)
     finally:
         connection.close()
+
+
+def _anew(counted: Counting, group: Group, same: Collection[str]) -> bool:
+    """Whether something that a group rests on may have changed: what was delivered, or a view that is not the `same`."""
+    read = {made.name for made in counted.tables([group])}
+    return "delivery_day" in read or any(one.startswith(BASE) and one not in same for one in read)
 
 
 def _finish(
