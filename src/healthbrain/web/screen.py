@@ -100,6 +100,16 @@ _WORKSPACES: tuple[tuple[frozenset[str], NavItem], ...] = (
     (
         _FIGURED,
         NavItem(
+            N_("Basic public health programmes"),
+            "/programmes",
+            "heart",
+            N_("Who is due, who was served and the rate of each programme; the statutory report"),
+            _FIGURES,
+        ),
+    ),
+    (
+        _FIGURED,
+        NavItem(
             N_("Data catalogue"),
             "/catalogue",
             "table",
