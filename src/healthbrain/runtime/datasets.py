@@ -311,8 +311,8 @@ async def admit(connection: Connection, id_: str, who: Principal, at: datetime) 
 
 
 def schema_digest(view: View) -> str:
-    """SHA-256 of the columns and the definition that make the rows."""
-    return _digest([[one.name, one.type, one.path] for one in view.columns])
+    """SHA-256 of the definition that makes the rows: columns and conditions."""
+    return _digest(dict(view.definition))
 
 
 async def _begun(connection: Connection, view: View, act: Act, who: Who) -> Life:
@@ -350,4 +350,4 @@ async def _end(connection: Connection, view: View, who: Who, number: int | None 
 
 
 def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(value, ensure_ascii=False, sort_keys=True).encode()).hexdigest()

@@ -241,7 +241,7 @@ def _facts(said: Language, one: Step) -> list[tuple[str, str]]:
     if "version" in held:
         add(N_("Version"), held["version"])
         add(N_("Conditions of use"), held["conditions"])
-        add(N_("Digest of the columns"), held["schema"][:12])
+        add(N_("Digest of the definition"), held["schema"][:12])
     if "proposed_by" in held:
         add(N_("Proposed by"), held["proposed_by"])
     if "subscriber" in held:
