@@ -17,7 +17,7 @@ from healthbrain.access import Tree
 from healthbrain.database import Connection
 from healthbrain.errors import Forbidden, NotFound
 from healthbrain.lake import Lake
-from healthbrain.measure import ShownMember
+from healthbrain.measure import Definition, ShownMember
 from healthbrain.portrait import mask_name
 from healthbrain.scope import EVERYTHING, Scope
 from healthbrain.store import patient_key
@@ -96,7 +96,7 @@ async def persons(visit: Visit) -> Response:
         scope = await _scope(visit, connection) if about_people else EVERYTHING
         identified = scope is not None and scope.identified
         names, keys = await _names(visit, connection, page.members) if about_people else ({}, [])
-        heads = await measure.headline(connection, level=area.level, key=area.key, measures=[definition.id])
+        now = await _counted(connection, definition, area, visit.query.get("period", ""))
     if about_people and identified:
         visit.note(
             "R", "Patient", patients=keys, detail=f"{definition.id} {area.code or 'district'}", interaction="persons"
@@ -105,9 +105,9 @@ async def persons(visit: Visit) -> Response:
     rows = [_line(said, tree, one, names, people=about_people, identified=identified) for one in page.members]
     context = PersonsPage(
         title=title,
-        lede=said.say(N_("The latest period; everybody in the denominator with the reason for the result.")),
+        lede=_lede(said, now if visit.query.get("period") else None),
         subject_label=said.say(N_("Resident")) if about_people else said.say(N_("Institution")),
-        groups=_groups(visit, group, heads[0].now if heads else None),
+        groups=_groups(visit, group, now),
         masked=about_people and not identified,
         purposes=sorted(access.allowed_purposes(visit.who.role) - {visit.who.purpose, "ETREAT"}),
         rows=rows,
@@ -116,6 +116,24 @@ async def persons(visit: Visit) -> Response:
     )
     crumbs = cockpit.crumbs(visit, area, definition.id, Crumb(said.say(N_("Persons behind the figure"))))
     return show(visit, "persons.html", context, crumbs=crumbs)
+
+
+async def _counted(
+    connection: Connection, definition: Definition, area: cockpit.Area, period: str
+) -> measure.Figure | None:
+    """The figure whose members are listed: that of `period`, or the latest."""
+    if not period:
+        heads = await measure.headline(connection, level=area.level, key=area.key, measures=[definition.id])
+        return heads[0].now if heads else None
+    series = await measure.trend(connection, definition.id, level=area.level, key=area.key)
+    return next((one for one in series if (one.version, one.period) == (definition.version, period)), None)
+
+
+def _lede(said: Language, asked: measure.Figure | None) -> str:
+    if asked is None:
+        return said.say(N_("The latest period; everybody in the denominator with the reason for the result."))
+    text = said.say(N_("%(period)s; everybody in the denominator with the reason for the result."))
+    return text % {"period": figures.period_text(said, asked.period)}
 
 
 async def _scope(visit: Visit, connection: Connection) -> Scope | None:
