@@ -126,8 +126,10 @@ def recount(
         own.execute(f"create table cells_{name_} as select {KEYS}, {numbers} from {CELLS}")
         own.close()
 
+    connection.execute("set threads = 1")  # few rows: passing them between threads costs more than the work on them
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(side, ("old", "new"), ("-", "")))
+    connection.execute("set threads = 2")
     given(connection)
     make_cells(connection)
     for name_ in ("old", "new"):
@@ -136,11 +138,22 @@ def recount(
 
 def merge(connection: duckdb.DuckDBPyConnection, folder: Path, before: str) -> None:
     """Add the changes to the cells as they were; `touched_cells` names the places of which something changed."""
+    sums = ", ".join(f"sum({letter}) as {letter}" for letter in "ndxw")
     connection.execute(
-        f"create or replace temp table touched_cells as select distinct {KEYS.removesuffix(', v')} from "
-        f"(select {KEYS} from {CELLS} group by {KEYS} having sum(n) <> 0 or sum(d) <> 0 or sum(x) <> 0 or sum(w) <> 0)"
+        f"create or replace temp table difference as select {KEYS}, {sums} from {CELLS} group by {KEYS} "
+        "having sum(n) <> 0 or sum(d) <> 0 or sum(x) <> 0 or sum(w) <> 0"
     )
-    connection.execute(f"insert into {CELLS} by name select * from {parquet(folder, before)}")
+    connection.execute(
+        f"create or replace temp table touched_cells as select distinct {KEYS.removesuffix(', v')} from difference"
+    )
+    old = parquet(folder, before)
+    equal = " and ".join(f"o.{key} is not distinct from d.{key}" for key in KEYS.split(", "))
+    make_cells(connection)
+    connection.execute(f"insert into {CELLS} by name select o.* from {old} o anti join difference d on {equal}")
+    connection.execute(
+        f"insert into {CELLS} by name select {KEYS}, {sums} from (select o.* from {old} o semi join difference d on {equal} "
+        f"union all by name from difference) group by {KEYS} having sum(n) <> 0 or sum(d) <> 0"
+    )
 
 
 def compare(connection: duckdb.DuckDBPyConnection, folder: Path, before: str) -> None:

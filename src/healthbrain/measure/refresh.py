@@ -42,7 +42,7 @@ from healthbrain.measure.load import library as shipped_library
 from healthbrain.measure.periods import Span, spans
 from healthbrain.measure.publish import Named, Run, blocks, csv_line, published, put
 from healthbrain.measure.result import Coverage, Result, plain
-from healthbrain.measure.running import WHOLE, Calendars, calendars_of, condense, count, make_calendars
+from healthbrain.measure.running import WHOLE, Calendars, calendars_of, count, make_calendars
 from healthbrain.measure.tally import CELLS, LEVELS, Counting, Group, calendar_of, counting
 
 _BLOCK = 1 << 20
@@ -225,7 +225,6 @@ def _increment(work: _Work, old: Base, deliveries: Sequence[DeliveryDay], shape:
                 f"from read_parquet({literal(str(work.folder / old.cells))}) where m in ({mine})"
             )
         increment.merge(connection, work.folder, old.cells)
-        condense(connection)
         return _finish(work, connection, base, calendars, old, step)
     finally:
         connection.close()
