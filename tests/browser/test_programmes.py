@@ -1,0 +1,84 @@
+"""Public health programmes on the screen: accessible, computed, and every number leads to what it counts."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+
+import pytest
+from openpyxl import load_workbook
+from playwright.sync_api import BrowserContext
+
+from tests.browser.conftest import keep, look, settle
+from tests.browser.test_screens import barriers
+from tests.running import Running
+
+pytestmark = pytest.mark.browser
+LOOKS = (("zh-CN", "light", (1920, 768, 390)), ("en", "elder", (390, 1920)), ("zh-CN", "dark", (1440,)))
+
+
+@pytest.mark.parametrize("path", ["/programmes", "/programmes/elderly", "/programmes/report?period=2026"])
+def test_a_screen_of_programmes_has_no_grave_barrier_and_stays_within_its_width(
+    path: str, signed_in: Callable[[str], BrowserContext], district: Running, axe: str
+) -> None:
+    context, errors = signed_in("cdc"), list[str]()
+    for language, theme, widths in LOOKS:
+        look(context, district.url, language=language, theme=theme)
+        page = context.new_page()
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.set_viewport_size({"width": widths[0], "height": 900})
+        page.goto(path)
+        settle(page)
+        assert not (grave := barriers(page, axe)), f"{path} {language} {theme}: {grave}"
+        if theme == "light":
+            keep(page, f"programmes{re.sub(r'[^a-zA-Z0-9]+', '-', path)}")
+        for width in widths:
+            page.set_viewport_size({"width": width, "height": 900})
+            page.wait_for_timeout(40)
+            wide = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+            assert wide[0] <= wide[1], f"{path} {theme} scrolls sideways at {width}: {wide}"
+        page.close()
+    assert errors == []
+
+
+def test_a_number_of_the_report_counts_as_many_as_the_list_it_leads_to_and_as_the_spreadsheet_says(
+    signed_in: Callable[[str], BrowserContext], district: Running
+) -> None:
+    context = signed_in("cdc")
+    look(context, district.url)
+    page = context.new_page()
+    page.goto("/programmes/report")
+    period = page.input_value("#period")
+    row = page.locator("tr:has-text('BPHS-OLD01')")
+    due, served = (int(row.locator("td.num").nth(place).inner_text()) for place in (0, 1))
+    assert due >= served > 0
+    for place, count in ((0, due), (1, served)):
+        page.goto(f"/programmes/report?period={period}")
+        page.locator("tr:has-text('BPHS-OLD01') td.num a").nth(place).click()
+        page.wait_for_selector("tbody tr")
+        assert "measure=BPHS-OLD01" in page.url
+        assert page.locator("tbody tr").count() == min(count, 40)
+    page.goto("/programmes/report")
+    unlinked = page.locator("td.num:not(:has(a))").all_inner_texts()
+    assert {text.strip() for text in unlinked} <= {"—"}
+    book = load_workbook(io.BytesIO(page.request.get(f"/programmes/report?period={period}&format=xlsx").body()))
+    lines = [one for one in book.active.iter_rows(values_only=True) if one[4] == "BPHS-OLD01"]
+    assert [one[5:7] for one in lines] == [(due, served)]
+    page.close()
+
+
+def test_what_is_entered_is_said_to_be_entered_and_a_wrong_period_is_refused(
+    signed_in: Callable[[str], BrowserContext], district: Running
+) -> None:
+    context = signed_in("leader")
+    look(context, district.url)
+    page = context.new_page()
+    page.goto("/programmes/report")
+    assert "来源：填报" in page.locator("tr:has-text('BPHS-EDU01')").inner_text()
+    assert "来源：填报" not in page.locator("tr:has-text('BPHS-OLD01')").inner_text()
+    assert page.request.get("/programmes/report?period=2026-Q9").status == 400
+    assert page.request.get("/programmes/nothing").status == 404
+    assert signed_in("manager").request.get("/programmes?area=310118102").status == 403
+    assert signed_in("resident").request.get("/programmes").status == 403
+    page.close()
