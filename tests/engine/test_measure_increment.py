@@ -18,10 +18,13 @@ from healthbrain import measure
 from healthbrain.database import open_pool
 from healthbrain.lake import Lake, engine, manifest
 from healthbrain.lake.parts import Row, Spool, write_dead, write_part, write_table
-from healthbrain.measure.compute import MEDICAL, SYSTEMS
+from healthbrain.measure.compute import MEDICAL, SYSTEMS, constants_at
+from healthbrain.measure.definition import Definition
+from healthbrain.measure.increment import exact
 from healthbrain.measure.load import definition_of, library
 from healthbrain.measure.oracle import OracleMember, members
 from healthbrain.measure.periods import spans
+from healthbrain.measure.tally import counting
 from healthbrain.terms import systems
 from tests.engine.measure_cohort import AT, CENTRE, HOSPITAL, TODAY, Cohort, organisations
 
@@ -78,6 +81,34 @@ population: {{from: seen, {PLACE}, where: "service != 'emergency'", exclude: "cl
     "ratio": f"kind: ratio\npopulation: {{from: seen, {PLACE}, observe: systolic}}\n" + PEOPLE,
 }  # fmt: skip
 DEFINITIONS = [definition_of(f"id: T-{kind.upper()}{HEAD}{text}", kind) for kind, text in KINDS.items()]
+
+
+def first_of_its_kind(id_: str, key: str, more: str = "") -> Definition:
+    """Visits of a month, the last one of each key."""
+    table = f"""
+prepare:
+  seen_by:
+    from: encounter
+    where: service.exists()
+    with: [{{table: person, match: {{person: person}}, take: [town]}}]
+    add: {{visit_key: "{key}"}}
+tables:
+  last_seen:
+    from: seen_by
+    where: start >= %from and start <= %to
+    one_per: {{key: visit_key, last: start}}
+"""
+    population = f"{{from: last_seen, {PLACE}}}"
+    return definition_of(f"id: {id_}{HEAD}kind: {more or 'count'}\npopulation: {population}\n{table}", id_)
+
+
+BY_PERSON = first_of_its_kind("T-BY-PERSON", "person.toString() + '/' + service")
+BY_SERVICE = first_of_its_kind("T-BY-SERVICE", "service + '/' + class")
+BOTH = first_of_its_kind(
+    "T-BOTH",
+    "service + '/' + class",
+    f"ratio\ndenominator: {{from: encounter, {PLACE.replace('town: town', 'town: service')}}}",
+)
 
 
 def some_cohort(chance: random.Random) -> Cohort:
@@ -258,7 +289,7 @@ def test_counting_what_changed_gives_what_counting_everything_gives(dsn: str, tm
     chance = random.Random(seed)
     growing = Growing(tmp_path, some_cohort(chance))
     built_in = [one for one in measure.built_in() if one.id in {"IND-Q-08", "IND-Q-10", "HUB-EX-11", "POP-RESIDENT"}]
-    chosen = [*DEFINITIONS, *(replace(one, periods=2, also=()) for one in built_in)]
+    chosen = [*DEFINITIONS, BY_PERSON, BY_SERVICE, *(replace(one, periods=2, also=()) for one in built_in)]
 
     async def figures(pool: Any) -> list[Any]:
         async with pool.connection() as connection:
@@ -294,3 +325,15 @@ def test_counting_what_changed_gives_what_counting_everything_gives(dsn: str, tm
             await pool.close()
 
     asyncio.run(story())
+
+
+def test_a_key_that_begins_with_the_person_is_counted_by_person_and_another_is_not() -> None:
+    counted = counting([BY_PERSON, BY_SERVICE], library(), constants_at(TODAY))
+    assert [group.personal for group in counted.groups] == [True, False]
+    built_in = [one for one in measure.built_in() if one.id in {"IND-Q-05", "BPHS-INF01"}]
+    assert all(group.personal for group in counting(built_in, library(), constants_at(TODAY)).groups)
+
+
+def test_a_measure_of_people_and_of_what_is_not_is_never_counted_by_differences() -> None:
+    assert exact(counting([BY_PERSON, BY_SERVICE], library(), constants_at(TODAY)))
+    assert not exact(counting([BOTH], library(), constants_at(TODAY)))
