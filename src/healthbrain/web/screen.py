@@ -100,7 +100,7 @@ _WORKSPACES: tuple[tuple[frozenset[str], NavItem], ...] = (
     (
         _FIGURED,
         NavItem(
-            N_("Basic public health programmes"),
+            N_("Public health programmes"),
             "/programmes",
             "heart",
             N_("Who is due, who was served and the rate of each programme; the statutory report"),
