@@ -24,6 +24,8 @@ from healthbrain.store.types import TypeIndex
 from healthbrain.store.visibility import visible_sql
 
 _DEEPEST_CHAIN = 12
+# PostgreSQL weighs every order of the steps of a reverse chain: eight took it a minute. `offset 0` keeps groups apart.
+_PLANNED_TOGETHER = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,5 +191,6 @@ def _reverse_chain(index: TypeIndex, criterion: Criterion, asking: Asking, row: 
         return holds_any(row, [keys.number(keys.form(url, "uri", one)) for one in asking.need(need)])
     mask = keys.signed(keys.reference_mask(parameter.number))
     token = f"array[resource_handle({row}.key) # ({mask})::bigint]"
-    sql = f"exists (select from resource {alias} where {alias}.tokens @> {token} and {rest_of.where})"
+    apart = " offset 0" if depth % _PLANNED_TOGETHER == _PLANNED_TOGETHER - 1 else ""
+    sql = f"exists (select from resource {alias} where {alias}.tokens @> {token} and {rest_of.where}{apart})"
     return Condition(sql, tuple(rest_of.parameters))
