@@ -33,12 +33,12 @@ def give_way() -> None:
     from who answers somebody. Where Linux shares the cores out by session (autogroup) niceness counts only inside the
     session, so it is told of the session too.
     """
-    os.nice(5)
+    os.nice(10)
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
         with contextlib.suppress(OSError):
-            Path("/proc/self/autogroup").write_text("5")
+            Path("/proc/self/autogroup").write_text("10")
 
 
 def settle_memory() -> None:
