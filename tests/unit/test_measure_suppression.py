@@ -10,7 +10,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from healthbrain.measure import Coverage, Figure, Level, definition
-from healthbrain.measure.suppression import grain_offered, hide, parts_offered, suppress_periods
+from healthbrain.measure.suppression import (
+    grain_offered,
+    hide,
+    parts_offered,
+    suppress,
+    suppress_alone,
+    suppress_periods,
+)
 
 LEAST = 5
 
@@ -95,3 +102,13 @@ def test_a_second_dimension_is_offered_of_the_district_only_and_of_its_own_perio
     assert [grain_offered(EVENTS, one) for one in (month, quarter, own, replace(quarter, level="town"))] == [
         True, True, True, False,
     ]  # fmt: skip
+
+
+def test_what_is_computed_from_people_is_shown_for_the_whole_only_and_other_computed_values_everywhere() -> None:
+    month = date(2026, 9, 1)
+    whole, part = (_figure("2026-09", 80, month, month, level) for level in ("district", "town"))
+    managed, physicians = definition("BPHS-HTN00"), definition("IND-Y-09")
+    for table in (suppress([part, part], managed), suppress_alone([part], managed)):
+        assert all(figure.value is None and figure.suppressed for figure in table)
+    assert suppress([whole], managed) == [whole]
+    assert suppress([part], physicians) == [part]

@@ -4,7 +4,8 @@ A figure is hidden when its numerator, or (of a proportion) those not in it, or 
 threshold. Where figures are parts of a whole that is shown as well, hiding one is not enough: it is the whole less the
 others. So further parts, the smallest first, are hidden until for numerator and denominator alike at least two parts are
 hidden, and what they hold together exceeds what it would be if each held the least possible (one) by one at least; then every
-hidden count could have been another. When no parts are left to hide, all are hidden.
+hidden count could have been another. When no parts are left to hide, all are hidden. What is computed from counts of people
+is shown for the whole district only.
 
 What is offered to such a reader is one table at a time, so that tables cannot be set against each other: towns, or institutions,
 of the measure's own period; strata and longer periods of the whole district only, strata not of longer periods, and no longer
@@ -21,7 +22,7 @@ from typing import TypeVar
 
 from healthbrain.measure.definition import Definition
 from healthbrain.measure.periods import grain_of
-from healthbrain.measure.queries import Figure, Headline
+from healthbrain.measure.queries import Figure, Headline, definition
 
 THRESHOLD = 5
 _T = TypeVar("_T")
@@ -34,6 +35,8 @@ def threshold(one: Definition) -> int:
 
 def suppress(figures: Sequence[Figure], one: Definition) -> list[Figure]:
     """Figures that are the parts of a whole (or one whole alone), with what must not be shown taken out."""
+    if _computed_from_people(one):
+        return _whole_only(figures)
     if not _about_people(one):
         return list(figures)
     hidden = hide([_counts(figure, one) for figure in figures], threshold(one))
@@ -42,6 +45,8 @@ def suppress(figures: Sequence[Figure], one: Definition) -> list[Figure]:
 
 def suppress_alone(figures: Sequence[Figure], one: Definition) -> list[Figure]:
     """Figures that are no parts of one whole (a trend): each is judged alone."""
+    if _computed_from_people(one):
+        return _whole_only(figures)
     if not _about_people(one):
         return list(figures)
     return [_emptied(f) if _small(_counts(f, one), threshold(one)) else f for f in figures]
@@ -125,6 +130,16 @@ def _counts(figure: Figure, one: Definition) -> tuple[int, ...]:
 def _about_people(one: Definition) -> bool:
     """Events and people are counted; institutions and entered values hide nobody."""
     return one.population is not None and one.population.subject in {"person", "_id"}
+
+
+def _computed_from_people(one: Definition) -> bool:
+    """Whether a value follows from counts of people: beside a hidden count of the same place it would give it away."""
+    parts = one.computation.components.values() if one.computation else ()
+    return any(_about_people(part) or _computed_from_people(part) for part in (definition(p.measure) for p in parts))
+
+
+def _whole_only(figures: Sequence[Figure]) -> list[Figure]:
+    return [figure if figure.level == "district" else _emptied(figure) for figure in figures]
 
 
 def _emptied(figure: Figure) -> Figure:

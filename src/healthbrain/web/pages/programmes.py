@@ -8,7 +8,7 @@ see people get each table as a whole with small counts taken out, and one place'
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from starlette.responses import Response
@@ -272,18 +272,8 @@ async def _shown(view: _View, definition: Definition, series: Sequence[Figure], 
     if view.area.level == "district":
         return suppression.suppress_alone([own], definition)[0]
     at_level = measure.by_division if view.area.level == "town" else measure.by_institution
-    table = _safe(await at_level(view.connection, definition.id, label), definition)
+    table = suppression.suppress(await at_level(view.connection, definition.id, label), definition)
     return next((one for one in table if one.key == view.area.key), None)
-
-
-def _safe(table: Sequence[Figure], definition: Definition) -> list[Figure]:
-    """A table of places for who may not see people; a rate computed from counts would give away those that are hidden."""
-    if definition.computation is None:
-        return suppression.suppress(table, definition)
-    return [
-        replace(one, numerator=None, denominator=None, value=None, low=None, high=None, suppressed=True)
-        for one in table
-    ]
 
 
 def _history(view: _View, definition: Definition, series: Sequence[Figure]) -> list[float | None]:
@@ -297,13 +287,13 @@ def _history(view: _View, definition: Definition, series: Sequence[Figure]) -> l
 
 async def _by_town(view: _View, definition: Definition) -> list[tuple[str, str, Figure]]:
     found = await measure.by_division(view.connection, definition.id)
-    found = found if view.people else _safe(found, definition)
+    found = found if view.people else suppression.suppress(found, definition)
     return [(towns()[one.key].said(view.said), one.key, one) for one in found if one.key in towns()]
 
 
 async def _by_institution(view: _View, definition: Definition) -> list[tuple[str, str, Figure]]:
     found = await measure.by_institution(view.connection, definition.id)
-    found = found if view.people else _safe(found, definition)
+    found = found if view.people else suppression.suppress(found, definition)
     nodes = [(view.tree[int(one.key)], one) for one in found if one.key.isdecimal() and int(one.key) in view.tree]
     return [
         (node.name, node.code, one)
