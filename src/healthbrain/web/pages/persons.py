@@ -169,7 +169,7 @@ def _line(
     else:
         node = tree.by_code(one.subject)
         shown = node.name if node else one.subject
-        url = "/cockpit?" + urlencode({"area": one.subject})
+        url = "/cockpit?" + urlencode({"area": one.subject}) if node else ""  # else a record: its evidence leads to it
     return PersonLine(
         name=shown,
         url=url,
