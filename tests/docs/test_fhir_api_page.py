@@ -12,7 +12,7 @@ import pytest
 from healthbrain.api import app, capability, lending
 from healthbrain.fhir import definitions
 from healthbrain.settings import Settings
-from healthbrain.store import LARGEST_BUNDLE, includes, question, selection, sorting
+from healthbrain.store import LARGEST_BUNDLE, includes, question, selection
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "fhir-api.md").read_text("utf-8")
 STATEMENT = json.loads(capability.statement(definitions(), "http://x/fhir", datetime(2026, 11, 22, tzinfo=UTC)))
@@ -46,7 +46,6 @@ def test_every_type_of_search_parameter_is_described() -> None:
         f"`_count` up to {question.LARGEST_COUNT:,} (usual {question.DEFAULT_COUNT})",
         f"At most {question._MOST_CRITERIA} parameters and {question._LONGEST_LIST:,} values",
         f"by any parameters, up to {question._MOST_SORTS}",
-        f"at most {sorting.LARGEST_READ:,} matches",
         f"at most {includes.LARGEST_INCLUDE:,} included",
         f"up to {selection._DEEPEST_CHAIN} references long",
         f"| entries of a Bundle | {LARGEST_BUNDLE:,} |",

@@ -7,7 +7,7 @@ use it, and elements a resource does not have cost nothing. The paths come from 
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from healthbrain.fhir.definitions import definitions
@@ -41,6 +41,24 @@ def extract(resource: dict[str, Any]) -> IndexValues:
         _positions(resource) if name == "Location" else (),
         tuple({one["resourceType"]: None for one in resource["contained"]}) if "contained" in resource else (),
     )
+
+
+def extract_only(resource: dict[str, Any], codes: frozenset[str]) -> IndexValues:
+    """What a resource is found by through some parameters of R4, composites left out: for reading many for the sake of one."""
+    found = Found(resource)
+    _narrow_plan(resource["resourceType"], codes)(resource, (), found)
+    return IndexValues(tuple(found.tokens), tuple(found.references), uris=tuple(found.uris))
+
+
+@lru_cache(maxsize=256)
+def _narrow_plan(name: str, codes: frozenset[str]) -> Convert:
+    known = definitions()
+    root = Place()
+    for code, parameter in known.search_parameters(name).items():
+        if code in codes:
+            for path in parameter.paths:
+                root.take(parameter.type, path, code, parameter.targets)
+    return Compiler(known).object(root)
 
 
 def _positions(location: dict[str, Any]) -> tuple[Position, ...]:

@@ -13,18 +13,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from healthbrain.database import Connection
-from healthbrain.errors import Incorrect, TooLarge
-from healthbrain.fhir import parse
-from healthbrain.store import arrays, bodies, cursors
+from healthbrain.errors import Incorrect
+from healthbrain.store import arrays, cursors
 from healthbrain.store.asking import Asking
+from healthbrain.store.bodysort import sorted_rows
 from healthbrain.store.pieces import Condition
 from healthbrain.store.question import Question, Sort
 from healthbrain.store.reading import COLUMNS, stored
 from healthbrain.store.selection import Selection
-from healthbrain.store.sorting import LARGEST_READ, Key, Row, after, finite, in_order, key, order_by, read_values
+from healthbrain.store.sorting import Key, Row, after, in_order, key, order_by
 from healthbrain.store.values import Stored
 
-_BATCH = 1000
 _WRONG_CURSOR = "the page cursor is not of this search; start again from the first page"
 
 
@@ -191,40 +190,11 @@ async def _by_body(
     asking: Asking,
     since: tuple[list[Any], int] | None,
 ) -> list[Row]:
-    """All rows with their keys, those of the body read; then the part that is asked for."""
+    """The same where only bodies tell some keys."""
     rows: list[Row] = []
     for selection, own in zip(selections, keys, strict=True):
-        columns = ", ".join(one.comparable for one in own)
-        statement = f"select r.rid, {columns} from resource r where {selection.where} limit %s"
-        values = [*(v for one in own for v in one.parameters), *selection.parameters, LARGEST_READ + 1 - len(rows)]
-        cursor = await connection.execute(statement.encode(), values)
-        found = [Row(row[0], tuple(map(finite, row[1:]))) for row in await cursor.fetchall()]
-        if len(rows) + len(found) > LARGEST_READ:
-            raise TooLarge(
-                f"'_sort' by a code or reference orders up to {LARGEST_READ} resources; narrow the search, or sort by a"
-                " date, number or string"
-            )
-        for start in range(0, len(found), _BATCH):
-            part = found[start : start + _BATCH]
-            texts = await _texts(connection, [row.rid for row in part])
-            rows += [
-                Row(row.rid, read_values(own, asking.values(selection.index.name, _parsed(texts[row.rid])), row.values))
-                for row in part
-                if row.rid in texts
-            ]
-    if since is not None:
-        mark = Row(since[1], tuple(since[0]))
-        rows = [row for row in rows if in_order(keys[0], [mark, row])[0] is mark and row.rid != mark.rid]
+        rows += await sorted_rows(connection, selection, own, asking, since, question.count + 1)
     return in_order(keys[0], rows)[: question.count + 1]
-
-
-def _parsed(body: bytes) -> dict[str, Any]:
-    return parse(bodies.decompress(body))
-
-
-async def _texts(connection: Connection, rids: Sequence[int]) -> dict[int, bytes]:
-    statement = "select r.rid, r.body from resource r where r.rid = any(%s) and not r.deleted"
-    return dict(await (await connection.execute(statement, [arrays.int8(rids)])).fetchall())
 
 
 async def _bodies(connection: Connection, rids: Sequence[int]) -> list[Stored]:

@@ -2,8 +2,8 @@
 
 R4 search, _sort: a resource with several values of a key counts with the one that comes first in the asked direction;
 what has no value comes last in both. Dates, numbers, strings and uris are sorted in SQL from the index; a quantity
-counts in the base unit of its dimension. Codes and references are kept as hashes only, so a search sorted by one reads
-the bodies of what it finds (up to LARGEST_READ).
+counts in the base unit of its dimension. Codes and references are kept as hashes only: bodysort.py. A concept counts by
+its codes, and by its text when it has none; a reference by what it points at, or by its identifier.
 """
 
 # ruff: noqa: S608 - the SQL is put together from our own pieces only; every value is a bound parameter
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cmp_to_key
 from typing import Any
 
 from healthbrain.errors import Incorrect
@@ -26,9 +25,8 @@ from healthbrain.store.rows import UCUM, fold
 from healthbrain.store.types import OWN_COLUMNS, UNIONS, TypeIndex
 from healthbrain.store.units import lines
 
-LARGEST_READ = 50_000
 Value = str | float | None
-_LARGEST = 1.7e308
+LARGEST = 1.7e308
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +165,11 @@ def read_values(keys: Sequence[Key], found: IndexValues, values: Sequence[Value]
         if not one.read:
             made.append(value)
             continue
-        texts = [fold(t.code or t.text) for t in found.tokens if t.param in one.read and (t.code or t.text)]
-        texts += [f"{r.type}/{r.id}" if r.id else r.url or r.value for r in found.references if r.param in one.read]
+        tokens = [t for t in found.tokens if t.param in one.read]
+        references = [r for r in found.references if r.param in one.read]
+        texts = [fold(t.code) for t in tokens if t.code] or [fold(t.text) for t in tokens if t.text]
+        pointed = [f"{r.type}/{r.id}" if r.id else r.url for r in references if r.id or r.url]
+        texts += pointed or [r.value for r in references if r.value]
         texts += [u.value for u in found.uris if u.param in one.read]
         made.append((max(texts) if one.descending else min(texts)) if texts else None)
     return tuple(made)
@@ -176,23 +177,19 @@ def read_values(keys: Sequence[Key], found: IndexValues, values: Sequence[Value]
 
 def finite(value: Value) -> Value:
     """An infinite key as the largest number, because a cursor cannot hold infinity."""
-    return max(min(value, _LARGEST), -_LARGEST) if isinstance(value, float) else value
+    return max(min(value, LARGEST), -LARGEST) if isinstance(value, float) else value
 
 
 def in_order(keys: Sequence[Key], rows: Sequence[Row]) -> list[Row]:
-    """The rows in the order that `order_by` says."""
-
-    def compare(one: Row, other: Row) -> int:
-        for by, mine, theirs in zip(keys, one.values, other.values, strict=True):
-            if mine == theirs:
-                continue
-            if mine is None or theirs is None:
-                return 1 if mine is None else -1
-            return _sign(mine, theirs, by.descending)
-        return _sign(one.rid, other.rid, keys[0].descending)
-
-    return sorted(rows, key=cmp_to_key(compare))
+    """The rows in the order that `order_by` says: sorted by the last key first, each sort keeping what it finds equal."""
+    made = sorted(rows, key=lambda row: row.rid, reverse=keys[0].descending)
+    for n in reversed(range(len(keys))):
+        given = [row for row in made if row.values[n] is not None]
+        given.sort(key=lambda row, n=n: row.values[n], reverse=keys[n].descending)  # type: ignore[misc]  # one kind a key
+        made = given + [row for row in made if row.values[n] is None]
+    return made
 
 
-def _sign(one: Any, other: Any, descending: bool) -> int:
-    return (1 if one > other else -1 if one < other else 0) * (-1 if descending else 1)
+def beyond(keys: Sequence[Key], mark: Row, row: Row) -> bool:
+    """Whether a row comes after another in that order."""
+    return row.rid != mark.rid and in_order(keys, [mark, row])[0] is mark
