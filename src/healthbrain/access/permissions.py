@@ -13,7 +13,7 @@ from typing import Literal
 from healthbrain.scope import OPEN_TYPES, Action, Purpose, Role
 
 ResourceClass = Literal[
-    "open", "clinical", "audit", "arrival", "indicator", "supervision", "report", "administration"
+    "open", "clinical", "audit", "arrival", "indicator", "supervision", "report", "statutory", "assessment", "administration"
 ]  # fmt: skip
 
 # How far a permission reaches.
@@ -35,6 +35,8 @@ _OTHER_CLASSES: dict[str, ResourceClass] = {
     "indicator": "indicator",  # figures on the cockpit
     "supervision": "supervision",  # notices to units about indicators, and their answers (督办)
     "report": "report",  # evaluation reports of plans
+    "assessment": "assessment",  # assessments of institutions and towns by weighted schemes (考核评价)
+    "statutory": "statutory",  # statutory report forms of units, filled from figures (法定报表)
     "ViewDefinition": "open",  # how tables are made of resources (SQL on FHIR): no type of R4, but as open as a Measure
     "administration": "administration",  # accounts, tokens, organisations, sources, settings
 }
@@ -72,6 +74,8 @@ PERMISSIONS: tuple[Permission, ...] = (
     Permission("leader", _SEE, "indicator", PURPOSES["leader"], "jurisdiction"),
     Permission("leader", (*_SEE, "write", "administer"), "supervision", PURPOSES["leader"], "jurisdiction"),
     Permission("leader", (*_SEE, "write"), "report", PURPOSES["leader"], "jurisdiction"),
+    Permission("leader", (*_SEE, "write", "administer"), "assessment", PURPOSES["leader"], "jurisdiction"),
+    Permission("leader", _SEE, "statutory", PURPOSES["leader"], "jurisdiction"),
     Permission("leader", _SEE, "clinical", ("HOPERAT",), "counts"),
     Permission("leader", _SEE, "clinical", ("PUBHLTH",), "jurisdiction"),
     Permission("leader", _SEE, "arrival", ("HOPERAT",), "counts"),
@@ -80,11 +84,15 @@ PERMISSIONS: tuple[Permission, ...] = (
     Permission("cdc", (*_SEE, "write"), "indicator", ("PUBHLTH",), "jurisdiction"),
     Permission("cdc", _SEE, "supervision", ("PUBHLTH",), "jurisdiction"),
     Permission("cdc", (*_SEE, "write"), "report", ("PUBHLTH",), "jurisdiction"),
+    Permission("cdc", (*_SEE, "write", "administer"), "assessment", ("PUBHLTH",), "jurisdiction"),
+    Permission("cdc", (*_SEE, "write", "administer"), "statutory", ("PUBHLTH",), "jurisdiction"),
     Permission("cdc", _SEE, "clinical", ("PUBHLTH",), "jurisdiction"),
     Permission("cdc", _SEE, "arrival", ("PUBHLTH",), "jurisdiction"),
     # 机构管理者: the own institution, its data quality and who looked at its data
     Permission("manager", _SEE, "indicator", ("HOPERAT",), "subtree"),
     Permission("manager", (*_SEE, "write"), "supervision", ("HOPERAT",), "subtree"),
+    Permission("manager", (*_SEE, "write"), "assessment", ("HOPERAT",), "subtree"),
+    Permission("manager", (*_SEE, "write", "administer"), "statutory", ("HOPERAT",), "subtree"),
     Permission("manager", _SEE, "clinical", ("HOPERAT",), "subtree"),
     Permission("manager", (*_SEE, "replay"), "arrival", ("HOPERAT",), "subtree"),
     Permission("manager", _SEE, "audit", ("HOPERAT",), "subtree"),
@@ -104,6 +112,8 @@ PERMISSIONS: tuple[Permission, ...] = (
     Permission("administrator", (*_SEE, "write"), "indicator", PURPOSES["administrator"], "subtree"),
     Permission("administrator", (*_SEE, "write", "administer"), "supervision", PURPOSES["administrator"], "subtree"),
     Permission("administrator", (*_SEE, "write"), "report", PURPOSES["administrator"], "subtree"),
+    Permission("administrator", (*_SEE, "write", "administer"), "assessment", PURPOSES["administrator"], "subtree"),
+    Permission("administrator", (*_SEE, "write", "administer"), "statutory", PURPOSES["administrator"], "subtree"),
     Permission("administrator", (*_SEE, "replay"), "arrival", ("HOPERAT",), "subtree"),
     Permission("administrator", ("search", "replay"), "arrival", ("SYSADMIN",), "counts"),
     Permission("administrator", _SEE, "clinical", ("HOPERAT",), "subtree"),
@@ -114,6 +124,7 @@ PERMISSIONS: tuple[Permission, ...] = (
     Permission("system", (*_SEE, "write"), "indicator", ("TREAT",), "subtree"),
     Permission("system", _SEE, "arrival", ("TREAT",), "subtree"),
     Permission("system", _SEE, "supervision", ("TREAT",), "subtree"),
+    Permission("system", _SEE, "assessment", ("TREAT",), "subtree"),
 )
 
 
@@ -188,5 +199,7 @@ _MEANINGS = {
     "indicator": "figures: measures by organisation and town, without persons",
     "supervision": "notices to units about indicators, the answers, their review (write: answer; administer: issue, close)",
     "report": "evaluation reports of plans (write: draw up and publish)",
+    "assessment": "assessments by weighted schemes (write: appeal and remark; administer: schemes, runs, publishing, answers)",
+    "statutory": "statutory report forms of units (write: make, explain, submit; administer: pass, approve, return what others submitted)",
     "administration": "accounts, tokens, organisations, sources, settings",
 }

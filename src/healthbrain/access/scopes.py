@@ -85,7 +85,8 @@ def _granted(rules: Sequence[Rule], action: Action, type: str) -> bool:
     """Whether some rule may cover it. "Bundle" stands for a question over all types: each resource is judged then."""
     letters = _LETTERS.get(action, "")
     return any(r.type in ("*", type) or type == "Bundle" for r in rules if not set(r.may).isdisjoint(letters)) and (
-        resource_class(type) not in ("arrival", "indicator", "supervision", "report", "administration")
+        resource_class(type)
+        not in ("arrival", "indicator", "supervision", "report", "statutory", "assessment", "administration")
     )
 
 
