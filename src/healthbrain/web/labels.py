@@ -83,6 +83,7 @@ INTERACTIONS: Mapping[str, str] = {
     "duty": N_("responsible unit set"),
     "entry": N_("indicator value entered"),
     "report": N_("evaluation report"),
+    "statutory": N_("statutory report"),
     "audit-search": N_("audit log searched"),
     "password": N_("password changed"),
     "sign-in": N_("signed in"),
