@@ -1,7 +1,8 @@
-"""Entries of a batch that are requests of their own: everything that reads, and operations.
+"""Entries of a bundle that are requests of their own: of a batch everything that reads, and operations.
 
 R4 lets an entry of a batch be any interaction. Those that write go to the store together; each of the others is put
-through the same routing, permission and handler as if it had been sent alone, and its answer becomes the entry's.
+through the same routing, permission and handler as if it had been sent alone, and its answer becomes the entry's. In a
+transaction operations that read are answered so too, but on its connection and with its fate.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from typing import Any
 
 from healthbrain.api.answer import Answer, of_error
 from healthbrain.api.call import BASE, Call
+from healthbrain.api.lending import inside
 from healthbrain.api.streamed import Streamed
+from healthbrain.database import Connection
 from healthbrain.errors import HealthBrainError, Incorrect, Unsupported
 from healthbrain.fhir import dump, parse
 
@@ -48,6 +51,22 @@ async def answered(outer: Call, entry: dict[str, Any], place: str, route: Route)
     except HealthBrainError as error:
         refusal = of_error(error)
         return {"response": {"status": str(refusal.status), "outcome": parse(refusal.body or b"{}")}}
+
+
+async def performed(
+    outer: Call, entry: dict[str, Any], place: str, route: Route, connection: Connection
+) -> dict[str, Any]:
+    """The response entry of an operation in a transaction. Raises, with the place, what ends the transaction."""
+    try:
+        call = _call(outer, entry, place)
+        with inside(connection):
+            answer = await route(call)()
+        outer.trace.patients |= call.trace.patients
+        return _entry(answer, place)
+    except HealthBrainError as error:
+        if place in error.message:
+            raise
+        raise type(error)(f"{place}: {error.message}", issues=error.issues) from None
 
 
 def _call(outer: Call, entry: dict[str, Any], place: str) -> Call:

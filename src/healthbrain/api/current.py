@@ -6,7 +6,7 @@ sees what was written; both travel in a context variable, because the ledger nee
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -28,17 +28,23 @@ class Change:
     witness: Witness
     reach: Reach | None = None  # of the entries of a bundle
     elsewhere: frozenset[int] = frozenset()  # entries of a batch that are answered one by one
+    operate: Operate | None = None  # answers an operation in a transaction
 
 
+Operate = Callable[[Connection, int], Awaitable[dict[str, Any]]]
 _CURRENT: ContextVar[Change] = ContextVar("change")
 
 
 @contextmanager
 def changing(
-    scope: Scope, witness: Witness, reach: Reach | None = None, elsewhere: frozenset[int] = frozenset()
+    scope: Scope,
+    witness: Witness,
+    reach: Reach | None = None,
+    elsewhere: frozenset[int] = frozenset(),
+    operate: Operate | None = None,
 ) -> Iterator[None]:
     """Inside, everything written is written by this change."""
-    token = _CURRENT.set(Change(scope, witness, reach, elsewhere))
+    token = _CURRENT.set(Change(scope, witness, reach, elsewhere, operate))
     try:
         yield
     finally:
@@ -86,4 +92,5 @@ class ScopedStore(Store):
 
 def _narrowed(context: WriteContext) -> WriteContext:
     current = _CURRENT.get()
-    return replace(context, scope=current.scope, reach=current.reach, elsewhere=context.elsewhere | current.elsewhere)
+    elsewhere = context.elsewhere | current.elsewhere
+    return replace(context, scope=current.scope, reach=current.reach, elsewhere=elsewhere, operate=current.operate)

@@ -86,10 +86,13 @@ def patients_in(response: Mapping[str, Any]) -> set[int]:
     return found
 
 
-def located(response: Mapping[str, Any], sent: Sequence[Any], base: str) -> None:
-    """Make whole what a transaction read: links and addresses in bundles, and only the parts that were asked for."""
-    for entry, raw in zip(response.get("entry", ()), sent, strict=True):
-        found = entry.get("resource")
+def located(response: Mapping[str, Any], sent: Sequence[Any], base: str, whole: Collection[int] = ()) -> None:
+    """Make whole what a transaction read: links and addresses in bundles, and only the parts that were asked for.
+
+    Entries that are `whole` already are left as they are.
+    """
+    for number, (entry, raw) in enumerate(zip(response.get("entry", ()), sent, strict=True)):
+        found = entry.get("resource") if number not in whole else None
         if found is None or raw["request"]["method"] not in ("GET", "HEAD"):
             continue
         asked = dict(query_of(raw["request"]["url"].partition("?")[2]))

@@ -6,8 +6,9 @@ with Retry-After) instead of making the queue longer.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 import psycopg
@@ -21,6 +22,17 @@ MOST_INSIDE = 256  # requests of this process that are worked on or wait for a c
 _ATTEMPTS = 16  # more than a pool has connections: after a restart of the database each of them may be broken
 
 _T = TypeVar("_T")
+_INSIDE: ContextVar[Connection | None] = ContextVar("inside", default=None)
+
+
+@contextmanager
+def inside(connection: Connection) -> Iterator[None]:
+    """Inside, everything is asked on this connection: it sees what its transaction changed, and is undone with it."""
+    token = _INSIDE.set(connection)
+    try:
+        yield
+    finally:
+        _INSIDE.reset(token)
 
 
 class Gangway:
@@ -42,6 +54,9 @@ class Gangway:
 @asynccontextmanager
 async def lend(pool: Pool) -> AsyncIterator[Connection]:
     """A connection in a transaction that is committed at the end, or rolled back on error."""
+    if (held := _INSIDE.get()) is not None:
+        yield held
+        return
     connection = await _get(pool)
     try:
         async with connection:  # commits or rolls back; a connection of a pool does not close here
@@ -52,6 +67,8 @@ async def lend(pool: Pool) -> AsyncIterator[Connection]:
 
 async def ask(readers: Pool, question: Callable[[Connection], Awaitable[_T]]) -> _T:
     """The answer to a question that changes nothing. It is asked again while connections turn out to be broken."""
+    if (held := _INSIDE.get()) is not None:
+        return await question(held)
     for attempt in range(_ATTEMPTS):
         connection = await _get(readers)
         try:

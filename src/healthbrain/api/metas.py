@@ -1,12 +1,12 @@
 """$meta, $meta-add and $meta-delete: the profiles, tags and security labels of resources (R4 resource-operations).
 
 Adding and deleting is a change like any other: it is written as a patch of `meta` alone, guarded by the version it was
-made from and begun again when somebody else was faster, and it stands in the ledger and the audit log.
+made from and begun again when somebody else was faster, and it stands in the ledger and the audit log. In a transaction
+the store does it with the other changes (store.metas).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from healthbrain.access import Gate
@@ -20,8 +20,8 @@ from healthbrain.errors import Busy, Forbidden, Incorrect, PreconditionFailed
 from healthbrain.exchange import Interaction
 from healthbrain.fhir import dump, parse
 from healthbrain.scope import Scope
+from healthbrain.store import united, without
 
-_LABELS = ("profile", "security", "tag")
 _ATTEMPTS = 5
 
 Meta = dict[str, Any]
@@ -96,42 +96,3 @@ class Metas:
     def _note(self, call: Call, type_: str, id_: str | None, name: str, action: str) -> None:
         trace = call.trace
         trace.interaction, trace.action, trace.type, trace.id, trace.detail = "operation", action, type_, id_, name
-
-
-def united(one: Meta, other: Meta) -> Meta:
-    """Both together: every profile once, every tag and label once by its system and code."""
-    found = dict(one)
-    for name in _LABELS:
-        known = list(_list(one, name))
-        seen = {_same(value) for value in known}
-        for value in _list(other, name):
-            if _same(value) not in seen:
-                seen.add(_same(value))
-                known.append(value)
-        if known:
-            found[name] = known
-    return found
-
-
-def without(one: Meta, other: Meta) -> Meta:
-    """The first without what the second names."""
-    found = dict(one)
-    for name in _LABELS:
-        gone = {_same(value) for value in _list(other, name)}
-        kept = [value for value in _list(one, name) if _same(value) not in gone]
-        found.pop(name, None)
-        if kept:
-            found[name] = kept
-    return found
-
-
-def _list(meta: Meta, name: str) -> Iterable[Any]:
-    value = meta.get(name, [])
-    if not isinstance(value, list):
-        raise Incorrect(f"Meta.{name} is a list")
-    return value
-
-
-def _same(value: Any) -> Any:
-    """What makes two labels the same."""
-    return (value.get("system"), value.get("code")) if isinstance(value, dict) else value

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import orjson
@@ -18,17 +18,18 @@ from healthbrain import exchange
 from healthbrain.access import Gate, permitted
 from healthbrain.api import entries, media
 from healthbrain.api.answer import Answer, of_version, outcome
-from healthbrain.api.asides import Route, answered, asides
+from healthbrain.api.asides import Route, answered, asides, performed
 from healthbrain.api.call import Call
-from healthbrain.api.current import ScopedStore, changing, observe
+from healthbrain.api.current import Operate, ScopedStore, changing, observe
 from healthbrain.api.lending import ask, lend
 from healthbrain.api.platform import Platform
 from healthbrain.api.witness import Witness
+from healthbrain.database import Connection
 from healthbrain.errors import Forbidden, HealthBrainError, Incorrect, Malformed
 from healthbrain.exchange import Arrival, Interaction, Receipt, Terms
 from healthbrain.fhir import dump, parse
 from healthbrain.scope import Action, Principal, Scope
-from healthbrain.store import NOTHING, WriteContext, Written
+from healthbrain.store import NOTHING, WriteContext, Written, operations_in
 
 NOWHERE = Scope((), ())
 
@@ -109,15 +110,17 @@ class Writing:
             raise await self._refused(call, raw, wrong)
         call.trace.interaction = str(kind)
         elsewhere = asides(sent.get("entry")) if kind == "batch" else frozenset()
+        operations = operations_in(sent.get("entry")) if kind == "transaction" else frozenset()
         actions = list(dict.fromkeys(entries.asked(sent.get("entry"), elsewhere)))
-        reads = any(action in entries.READING for action, _ in actions)
+        reads = bool(operations) or any(action in entries.READING for action, _ in actions)
         scope = await self._transaction_scope(call, actions) if kind == "transaction" else NOWHERE
         reach = await entries.reach_of(self._gate, call, actions)
         witness = Witness(call, at_once=kind == "transaction" and not reads)
-        if (actions or elsewhere) and not reach.changes:
-            response = await self._read_bundle(call, sent, scope, witness, reach, elsewhere)
+        operate = partial(self._operate, call, sent["entry"]) if operations else None
+        if (actions or elsewhere or operations) and not reach.changes:
+            response = await self._read_bundle(call, sent, scope, witness, reach, elsewhere, operate)
         else:
-            receipt = await self._receive(call, raw, None, scope, witness, reach, elsewhere)
+            receipt = await self._receive(call, raw, None, scope, witness, reach, elsewhere, operate)
             if receipt.state == "duplicate":
                 return _again(receipt)
             response = receipt.response
@@ -126,7 +129,7 @@ class Writing:
             response["entry"][number] = await answered(call, sent["entry"][number], place, self._route)
         if reads:
             call.trace.patients |= entries.patients_in(response)
-            entries.located(response, sent["entry"], call.base)
+            entries.located(response, sent["entry"], call.base, operations)
         if kind == "batch":
             entries.note_refusals(call.trace, response)
         entries.preferred(response, witness.seen, call.prefers("return"))
@@ -140,12 +143,17 @@ class Writing:
         witness: Witness,
         reach: entries.Reach,
         elsewhere: frozenset[int],
+        operate: Operate | None,
     ) -> dict[str, Any]:
         """A bundle that changes nothing is no arrival."""
         context = WriteContext(call.who.organisation, call.at)
-        with changing(scope, witness, reach, elsewhere):
+        with changing(scope, witness, reach, elsewhere, operate):
             async with lend(self._platform.pool) as connection:
                 return await self._store.bundle(connection, sent, context)
+
+    async def _operate(self, call: Call, sent: Sequence[Any], connection: Connection, number: int) -> dict[str, Any]:
+        """An operation in a transaction, which sees what the other entries changed."""
+        return await performed(call, sent[number], f"Bundle.entry[{number}]", self._route, connection)
 
     # -- what they share
 
@@ -210,9 +218,10 @@ class Writing:
         witness: Witness,
         reach: entries.Reach | None = None,
         elsewhere: frozenset[int] = frozenset(),
+        operate: Operate | None = None,
     ) -> Receipt:
         arrival = await self._arrival(call, raw, interaction)
-        with changing(scope, witness, reach, elsewhere):
+        with changing(scope, witness, reach, elsewhere, operate):
             terms = Terms(scope, witness.foresee) if interaction else None
             receipt = await self._ledger.receive(arrival, at=call.at, terms=terms)
         if receipt.error is not None:

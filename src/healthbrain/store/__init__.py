@@ -13,8 +13,9 @@ from healthbrain.store.arrays import Array
 from healthbrain.store.bodies import compress, decompress
 from healthbrain.store.bundles import LARGEST_BUNDLE, searchset
 from healthbrain.store.changes import START, Change, Position, changes, latest, prune
-from healthbrain.store.entries import actions_of, query_of
+from healthbrain.store.entries import actions_of, operations_in, query_of
 from healthbrain.store.keys import patient_key
+from healthbrain.store.metas import united, without
 from healthbrain.store.parameters import Catalog, Custom, catalog
 from healthbrain.store.patching import json_patch
 from healthbrain.store.ready import (
@@ -71,6 +72,7 @@ __all__ = [
     "json_patch",
     "latest",
     "make_ready",
+    "operations_in",
     "patient_key",
     "prune",
     "query_of",
@@ -79,6 +81,8 @@ __all__ = [
     "ready_write",
     "searchset",
     "to_the_millisecond",
+    "united",
     "watched",
     "watched_types",
+    "without",
 ]

@@ -31,6 +31,7 @@ from healthbrain.scope import Scope
 from healthbrain.store import reading, searching
 from healthbrain.store.entries import ORDER, Entry, read_all, read_entry
 from healthbrain.store.keys import resource_key
+from healthbrain.store.metas import Labelling
 from healthbrain.store.moments import moment
 from healthbrain.store.patching import patched
 from healthbrain.store.references import Search, rewrite_all, rewritten
@@ -87,6 +88,9 @@ async def _transaction(
         connection, writes, context, observers=observers, places=[f"{e.place}.resource" for e in doing]
     )
     answers = {entry.number: _answer_written(entry, one) for entry, one in zip(doing, written, strict=True)}
+    for entry in doing:
+        if isinstance(entry.patch, Labelling):
+            answers[entry.number] = await _labelled(connection, entry, context)
     for entry in entries:
         if entry.existing is not None:
             answers[entry.number] = _answer_existing(entry.existing)
@@ -137,6 +141,8 @@ async def _batch_entry(
     await rewrite_all([entry], {}, search)
     place = f"{entry.place}.resource"
     (written,) = await write(connection, [write_of(entry)], context, observers=observers, places=[place])
+    if isinstance(entry.patch, Labelling):
+        return await _labelled(connection, entry, context)
     return _answer_written(entry, written)
 
 
@@ -253,7 +259,18 @@ def _named(entry: Entry) -> dict[str, Any]:
     return {**resource, "id": entry.id}
 
 
+async def _labelled(connection: Connection, entry: Entry, context: WriteContext) -> dict[str, Any]:
+    """The answer of $meta-add and $meta-delete: the labels, to whoever may read the resource."""
+    scope = context.reach("read", entry.type) if context.reach else context.scope
+    found = await reading.read(connection, entry.type, entry.id, scope=scope)
+    resource: dict[str, Any] = {"resourceType": "Parameters"}
+    resource |= {"parameter": [{"name": "return", "valueMeta": found.resource.get("meta", {})}]}
+    return {"resource": resource, "response": _response_part("200 OK", found.version, found.updated)}
+
+
 async def _get(connection: Connection, entry: Entry, context: WriteContext) -> dict[str, Any]:
+    if entry.operation:
+        return await context.operate(connection, entry.number) if context.operate else {"response": {}}
     if entry.types:
         reach = context.reach
         scopes = {name: reach("search", name) if reach else context.scope for name in entry.types}
@@ -266,8 +283,7 @@ async def _get(connection: Connection, entry: Entry, context: WriteContext) -> d
         found = await reading.vread(connection, entry.type, entry.id, int(entry.rest[9:]), scope=scope)
     elif entry.rest or entry.id.startswith("$"):
         raise Unsupported(
-            f"{entry.place}.request.url: only read, vread, search and history are offered inside a transaction; operations"
-            " can be entries of a batch"
+            f"{entry.place}.request.url: only read, vread, search, history and operations are offered inside a transaction"
         )
     elif entry.id:
         found = await reading.read(connection, entry.type, entry.id, scope=scope)

@@ -12,13 +12,20 @@ from healthbrain.errors import (
     HealthBrainError,
     Incorrect,
     Issue,
+    Unsupported,
 )
 from healthbrain.fhir import definitions
 from healthbrain.scope import Action
+from healthbrain.store.metas import read_labelling
 from healthbrain.store.patching import Patch, read_patch
 from healthbrain.store.values import NOTHING, Stored
 
 ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
+# Operations that a transaction takes as entries: those that only read, and those that change labels.
+READING_OPERATIONS = frozenset(
+    {"$validate", "$everything", "$meta", "$lastn", "$stats", "$graphql", "$evaluate-measure"}
+)
+LABELLING = frozenset({"$meta-add", "$meta-delete"})
 _ETAG = re.compile(r'(?:W/)?"?(\d{1,9})"?')
 
 
@@ -40,6 +47,7 @@ class Entry:
     types: tuple[str, ...] = ()  # of a search over several types
     existing: Stored | None = None  # a conditional create found this: nothing to do
     patch: Patch | None = None  # of a PATCH; its resource is what comes out
+    operation: str = ""  # that reads; whoever took the bundle in answers it
 
     @property
     def place(self) -> str:
@@ -79,6 +87,8 @@ def read_entry(number: int, raw: Any) -> Entry:
     if method not in ORDER:
         raise Incorrect(f"{place}.request.method: is one of GET, HEAD, POST, PUT, PATCH, DELETE")
     resource = raw.get("resource")
+    if operation := operation_of(request["url"]):
+        return _read_operation(number, method, operation, raw)
     if method in {"POST", "PUT"} and not isinstance(resource, dict):
         raise Incorrect(f"{place}.resource: is needed for {method}")
     entry = Entry(
@@ -99,9 +109,51 @@ def read_entry(number: int, raw: Any) -> Entry:
     return entry
 
 
+def operation_of(url: str) -> str:
+    """The operation an address calls, such as $validate; ''."""
+    if "$" not in url:
+        return ""
+    last = url.partition("?")[0].rstrip("/").rpartition("/")[2]
+    return last if last.startswith("$") else ""
+
+
+def operations_in(raw: Any) -> frozenset[int]:
+    """The entries, by their place, that call an operation and do not change labels."""
+    found = set()
+    for number, one in enumerate(raw if isinstance(raw, list) else ()):
+        request = one.get("request") if isinstance(one, dict) else None
+        url = request.get("url") if isinstance(request, dict) else None
+        if isinstance(url, str) and operation_of(url) not in {"", *LABELLING}:
+            found.add(number)
+    return frozenset(found)
+
+
+def _read_operation(number: int, method: str, name: str, raw: dict[str, Any]) -> Entry:
+    """An operation stands among the reads; one that changes labels among the patches."""
+    place, request = f"Bundle.entry[{number}]", raw["request"]
+    entry = Entry(number, "GET", "", "", [], None, "", None, [], operation=name)
+    if name in READING_OPERATIONS and method in {"GET", "HEAD", "POST"}:
+        return entry
+    if name not in LABELLING or method != "POST":
+        raise Unsupported(
+            f"{place}.request.url: this operation is not offered as an entry; of a transaction those can be entries that only"
+            " read, and $meta-add and $meta-delete"
+        )
+    entry.method, entry.operation = "PATCH", ""
+    entry.type, entry.id, rest = _target(request["url"].partition("?")[0])
+    entry.patch = read_labelling(name, raw.get("resource"), place)
+    entry.if_match = _if_match(request.get("ifMatch"), place)
+    if entry.type not in definitions().types or not entry.id or rest != name:
+        raise Incorrect(f"{place}.request.url: {name} goes to Type/id/{name}")
+    return entry
+
+
 def actions_of(method: str, url: str) -> list[tuple[Action, str]]:
     """What an entry with this method and url wants to do with which types. Raises Incorrect when it cannot be told."""
     path, _, query = url.partition("?")
+    if operation := operation_of(path):
+        type_ = _target(path)[0]
+        return [("write", type_), ("read", type_)] if operation in LABELLING and type_ in definitions().types else []
     if method in {"GET", "HEAD"} and (types := _several(path, query_of(query))):
         return [("search", name) for name in types if name in definitions().types]
     type_, id_, rest = _target(path)

@@ -19,13 +19,15 @@ from healthbrain.fhir import parse
 from healthbrain.fhir.patch import apply_fhirpath_patch, apply_json_patch
 from healthbrain.store import bodies, keys
 from healthbrain.store.granted import grants_writing, rows_of
+from healthbrain.store.metas import Labelling
 from healthbrain.store.types import type_number
 from healthbrain.store.values import WriteContext
 from healthbrain.store.visibility import writable
 
 JSON_PATCH = "application/json-patch+json"
 
-Patch = Sequence[Any] | dict[str, Any]  # the operations of a JSON Patch, or the Parameters of a FHIRPath Patch
+# the operations of a JSON Patch, the Parameters of a FHIRPath Patch, or a change of labels
+Patch = Sequence[Any] | dict[str, Any] | Labelling
 
 
 def read_patch(resource: Any, place: str) -> Patch:
@@ -85,6 +87,8 @@ async def patched(
             raise Forbidden(f"{where}: the application was not granted this")
     if if_match is not None and current.version != if_match:
         raise PreconditionFailed(f"{where}: it is not at version {if_match} any more; read it again, then write")
+    if isinstance(patch, Labelling):
+        return patch.applied(resource), current.version
     if isinstance(patch, dict):
         return apply_fhirpath_patch(resource, patch), current.version
     return apply_json_patch(resource, patch), current.version

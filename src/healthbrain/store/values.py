@@ -40,7 +40,8 @@ class WriteContext:
     `reach` says how far each entry of a bundle may go, by what it does to which type; it raises when that is nowhere.
     Without it `scope` holds for all of them. The changes of a transaction always have `scope`, being one change.
     Without `invariants` a resource need not keep R4's rules, only have its structure. `elsewhere` are the entries of a
-    batch that somebody else answers: they are passed over.
+    batch that somebody else answers: they are passed over. `operate` answers an entry that calls an operation which
+    reads, on the connection of the bundle; without it such an entry has no answer.
     """
 
     owner: int
@@ -51,6 +52,7 @@ class WriteContext:
     reach: Callable[[Action, str], Scope] | None = None
     invariants: bool = True
     elsewhere: frozenset[int] = frozenset()
+    operate: Callable[[Connection, int], Awaitable[dict[str, Any]]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
