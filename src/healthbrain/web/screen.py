@@ -84,6 +84,16 @@ _WORKSPACES: tuple[tuple[frozenset[str], NavItem], ...] = (
         ),
     ),
     (
+        _FIGURED,
+        NavItem(
+            N_("Assessments"),
+            "/assessments",
+            "check",
+            N_("Institutions and towns scored by weighted schemes, ranked, published, reproducible"),
+            _STEER,
+        ),
+    ),
+    (
         frozenset({"cdc", "manager", "doctor"}),
         NavItem(N_("Residents"), "/residents", "people", N_("Find a resident and see the whole record"), _CARE),
     ),
@@ -124,6 +134,16 @@ _WORKSPACES: tuple[tuple[frozenset[str], NavItem], ...] = (
             "/analysis",
             "search",
             N_("Ask your own question of any view: pivot table, chart, forecast, saved and shared"),
+            _FIGURES,
+        ),
+    ),
+    (
+        _FIGURED,
+        NavItem(
+            N_("Dashboards"),
+            "/dashboards",
+            "cockpit",
+            N_("Boards of your own from measures, questions and data sets; shared, on a wall, printed"),
             _FIGURES,
         ),
     ),
