@@ -306,3 +306,16 @@ async def test_views_of_the_libraries_are_there_and_cannot_be_changed(hb: World)
 
 async def test_a_search_by_something_else_is_refused(hb: World) -> None:
     assert (await hb.ask("GET", "ViewDefinition?publisher=x")).status_code == 400
+
+
+async def test_a_view_of_a_theme_library_shows_the_rows_that_its_base_views_show(hb: World) -> None:
+    theme = await hb.ask("GET", "ViewDefinition/medical-service.laboratory-result/$run?_format=csv")
+    base = await hb.ask("GET", "ViewDefinition/emr.laboratory-result/$run?_format=csv")
+    assert theme.status_code == 200
+    assert sorted(theme.text.splitlines()) == sorted(base.text.splitlines())
+    for who in ("QPZS", "XHZX", "doctor"):
+        theirs = await hb.ask("GET", "ViewDefinition/food-safety.case/$run?_format=csv", who)
+        assert theirs.status_code == 200
+    assert (await hb.ask("GET", "ViewDefinition/medical-service.visit")).status_code == 404
+    given = asking(viewReference={"reference": "ViewDefinition/food-safety.case"}, resource={"resourceType": "Patient"})
+    assert (await hb.ask("POST", "ViewDefinition/$run", json=given)).status_code == 400

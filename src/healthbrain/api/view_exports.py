@@ -24,7 +24,8 @@ from healthbrain.exchange import bulkdata, read_fhir
 from healthbrain.exchange.bulkdata import Job
 from healthbrain.fhir import dump
 from healthbrain.lake import stored
-from healthbrain.lake.sof import ViewDefinition, read_view
+from healthbrain.lake.library import View
+from healthbrain.lake.sof import ViewDefinition
 
 _ASKED = (
     "_format",
@@ -84,7 +85,7 @@ class ViewExports:
         told = _parameters(_told(job, wish, "accepted", place))
         return Answer(202, dump(told), [(b"content-location", place.encode()), (b"retry-after", b"1")])
 
-    async def _views(self, call: Call, id_: str, given: Asked) -> list[tuple[str, str, Any, ViewDefinition]]:
+    async def _views(self, call: Call, id_: str, given: Asked) -> list[tuple[str, str, Any, ViewDefinition | View]]:
         """The views with what their files are called. Raises Incorrect with every fault of one, NotFound."""
         wishes: list[tuple[str, Any, Any]] = [("", id_, None)] if id_ else []
         wishes += [("", one, None) for one in given.all("viewReference")]
@@ -96,14 +97,14 @@ class ViewExports:
             )
         if any(body is None for _, _, body in wishes):
             await self._gate.decide(call.who, "read", TYPE, call.at)
-        found: list[tuple[str, str, Any, ViewDefinition]] = []
+        found: list[tuple[str, str, Any, ViewDefinition | View]] = []
         for name, reference, body in wishes:
             dataset, definition = "", body
             if definition is None:
                 text = reference_text(reference, "viewReference")
                 dataset, definition = await ask(self._platform.readers, lambda c, t=text: stored.resolve(c, t))  # type: ignore[misc]  # mypy infers no default arguments of a lambda
             await self._runs.admit(call, dataset)
-            view = read_view(definition)
+            view = stored.runnable(dataset, definition)
             found.append((_file_name(name or view.name or view.resource), dataset, definition, view))
         return found
 

@@ -32,6 +32,7 @@ from healthbrain.errors import Busy, Forbidden, Incorrect
 from healthbrain.fhir import dump
 from healthbrain.lake import Lake, stored
 from healthbrain.lake.asking import Question, answer, members_of
+from healthbrain.lake.library import View
 from healthbrain.lake.sof import ViewDefinition, read_view
 from healthbrain.lake.sof.files import CONTENT
 from healthbrain.lake.sof.parameters import as_parameters
@@ -75,6 +76,10 @@ class ViewRuns:
         call.trace.detail = f"{RUN[0]} {name} over {view.resource}"
         inline = resources_of(given)
         if inline is not None:
+            if isinstance(view, View):
+                raise Incorrect(
+                    "this view is made of other views of the libraries; run those over resources that you send"
+                )
             return await self._in_turn(want, lambda out: self._on_inline(view, inline, out, want))
         question = replace(await self.question(call, view, want), id="" if given.all("viewResource") else name)
         lake = Lake(self._platform.settings.lake)
@@ -84,7 +89,7 @@ class ViewRuns:
 
         return await self._in_turn(want, lambda out: self._interruptible(over_lake, out), call)
 
-    async def view_of(self, id_: str, given: Asked) -> tuple[str, ViewDefinition]:
+    async def view_of(self, id_: str, given: Asked) -> tuple[str, ViewDefinition | View]:
         """The view that is asked for, with what it is called in the log. Raises NotFound, Incorrect with every fault."""
         references, bodies = given.all("viewReference"), given.all("viewResource")
         if (bool(id_) + len(references) + len(bodies)) != 1:
@@ -93,7 +98,7 @@ class ViewRuns:
             return "sent", read_view(bodies[0])
         reference = id_ or reference_text(references[0], "viewReference")
         found, definition = await ask(self._platform.readers, lambda c: stored.resolve(c, reference))
-        return found, read_view(definition)
+        return found, stored.runnable(found, definition)
 
     async def admit(self, call: Call, name: str) -> None:
         """Whether the requester may read the data set of this name ('' = a view that it sent). Raises Forbidden."""
@@ -102,7 +107,7 @@ class ViewRuns:
         if name:
             await ask(self._platform.readers, lambda c: datasets.admit(c, name, call.who, call.at))
 
-    async def question(self, call: Call, view: ViewDefinition, want: Wanted) -> Question:
+    async def question(self, call: Call, view: ViewDefinition | View, want: Wanted) -> Question:
         """What may be shown of it. Raises Forbidden."""
         scope = await self._gate.decide(call.who, "search", view.resource, call.at)
         if not scope.identified:
@@ -113,7 +118,11 @@ class ViewRuns:
         for group in want.groups:
             members = await self._members(call, group)
             keys = members if keys is None else keys | members
-        return Question(view, scope, None if keys is None else tuple(sorted(keys)), want.since)
+        others = {
+            type_: await self._gate.decide(call.who, "search", type_, call.at)
+            for type_ in sorted(view.types if isinstance(view, View) else ())
+        }
+        return Question(view, scope, None if keys is None else tuple(sorted(keys)), want.since, others=others)
 
     async def _members(self, call: Call, group: str) -> set[int]:
         scope = await self._gate.decide(call.who, "read", "Group", call.at)

@@ -83,6 +83,11 @@ class Views:
         """GET ViewDefinition/id"""
         await self._decide(call, "read", "read", "R", id_)
         if (known := stored.of_library(id_)) is not None:
+            if known.derived is not None:
+                raise NotFound(
+                    "this view is made by SQL over other views of the libraries and is no ViewDefinition; its definition is a "
+                    "Library on its page of the data catalogue, and it runs like any other"
+                )
             return Answer(200, dump({"resourceType": TYPE, "id": id_, **known.definition}))
         return _shown(await ask(self._platform.readers, lambda c: stored.read(c, id_)))
 
@@ -188,6 +193,8 @@ def _of_libraries(query: list[tuple[str, str]]) -> list[dict[str, Any]]:
     """The views of the libraries that a search finds."""
     found = []
     for one in library.views():
+        if one.derived is not None:
+            continue
         held = {**one.definition, "_id": library_id(one)}
         if all(_matches(str(held.get(name, "")), name, value) for name, value in query):
             found.append({"resourceType": TYPE, "id": library_id(one), **one.definition})

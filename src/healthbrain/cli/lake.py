@@ -16,9 +16,13 @@ from healthbrain import identity, lake
 from healthbrain.cli.opened import with_platform
 from healthbrain.cli.output import CLASH, json_option, show
 from healthbrain.cli.views import view_group
-from healthbrain.lake import Lake
+from healthbrain.errors import NotFound
+from healthbrain.lake import Lake, warehouse
 from healthbrain.runtime import Platform
 from healthbrain.runtime.lakes import Standing, retention, standing
+from healthbrain.runtime.warehouse import Made
+from healthbrain.runtime.warehouse import made as made_of
+from healthbrain.runtime.warehouse import rebuild_themes as warehouse_job
 from healthbrain.settings import load
 
 _console = Console(stderr=True, highlight=False)
@@ -117,6 +121,50 @@ def verify(context: click.Context, as_json: bool) -> None:
         )
     show(asdict(found), as_json=as_json, text="\n".join(lines))
     if found.findings:
+        context.exit(CLASH)
+
+
+@lake_group.command("themes")
+@json_option
+def themes(as_json: bool) -> None:
+    """The views of the theme libraries and the base views they are made of: rows, as of when, last run, how long, failures."""
+    wanted = [*warehouse.bases(), *warehouse.themes()]
+    made = made_of(Lake(load().lake), wanted)
+    rows = [{"id": one.id, "made_of": [base.id for base in one.bases], **_standing(made.get(one.id))} for one in wanted]
+    lines = [
+        f"{row['id']:<34}{row['rows']:>12,} rows  as of {row['as_of'] or 'never':<26}{row['seconds']:>8.2f} s  {row['problem']}".rstrip()
+        for row in rows
+    ]
+    show({"views": rows}, as_json=as_json, text="\n".join(lines))
+
+
+def _standing(made: Made | None) -> dict[str, Any]:
+    if made is None:
+        return {"rows": 0, "as_of": "", "made": "", "seconds": 0.0, "problem": "not made yet", "fresh": False}
+    moments = {"as_of": made.as_of, "made": made.made}
+    told = {key: at.isoformat(timespec="seconds") if at else "" for key, at in moments.items()}
+    return {"rows": made.rows, **told, "seconds": made.seconds, "problem": made.problem, "fresh": made.fresh}
+
+
+@lake_group.command("rebuild-themes")
+@click.option("--whole", is_flag=True, help="Compute every row of base views and themes anew, not only what changed.")
+@json_option
+@click.pass_context
+def rebuild_themes(context: click.Context, whole: bool, as_json: bool) -> None:
+    """Make the theme libraries anew from the base libraries now; the platform does it by itself. Exit code 4 when a view failed."""
+
+    async def work(platform: Platform) -> warehouse.Rebuilt:
+        if not Lake(platform.settings.lake).state().position:
+            raise NotFound("the lake is empty; start the platform so that it fills")
+        done = await warehouse_job(platform, at_once=True, whole=whole)
+        return done or warehouse.Rebuilt(0, 0, 0, 0.0)
+
+    done = asyncio.run(with_platform(work))
+    text = f"{done.bases} base views had changed, {done.themes} theme views made anew in {done.seconds:.1f} s"
+    show(
+        asdict(done), as_json=as_json, text=text + (f"; {done.failed} failed: `hb lake themes`" if done.failed else "")
+    )
+    if done.failed:
         context.exit(CLASH)
 
 

@@ -22,12 +22,14 @@ from healthbrain.cli.output import json_option, show
 from healthbrain.errors import Incorrect, Malformed, NotFound
 from healthbrain.fhir import parse
 from healthbrain.lake import Lake, library, materialised, stored
+from healthbrain.lake.asking import Question, answer
 from healthbrain.lake.sof import Query, Target, ViewDefinition, compile_view, read_view
 from healthbrain.lake.sof.clustered import run_on_cluster
 from healthbrain.lake.sof.files import FORMATS, Layout
 from healthbrain.lake.sof.running import Outcome, run_on, run_on_files
 from healthbrain.lake.spark import Cluster
 from healthbrain.runtime import Platform
+from healthbrain.scope import EVERYTHING
 from healthbrain.settings import load
 
 _console = Console(stderr=True, highlight=False)
@@ -65,14 +67,14 @@ def show_view(view: str) -> None:
 @json_option
 def check(view: str, sql: bool, as_json: bool) -> None:
     """Whether VIEW can be run, with its columns; every fault with its place, exit code 2."""
-    parsed, query = compiled(view)
+    over, query = _checked(view)
     columns = [
         {"name": one.name, "type": one.type, "sql": one.sql_type, "list": one.collection} for one in query.columns
     ]
-    lines = [f"{parsed.name or view}: {len(columns)} columns over {parsed.resource}"]
+    lines = [f"{view}: {len(columns)} columns over {over}"]
     lines += [f"  {one['name']:<32}{one['type'] or '-':<18}{one['sql']}" for one in columns]
     lines += [f"note: {notice}" for notice in query.notices]
-    result: dict[str, Any] = {"resource": parsed.resource, "columns": columns, "notices": query.notices}
+    result: dict[str, Any] = {"resource": over, "columns": columns, "notices": query.notices}
     if sql:
         lines.append(query.sql)
         result["sql"] = query.sql
@@ -110,7 +112,7 @@ def run(
         raise NotFound(f"{out.absolute().parent}: there is no such folder for the result")
     if out is None and layout.format == "parquet" and sys.stdout.isatty():
         raise Incorrect("Parquet is no text for a terminal: name a file with --out")
-    parsed, _ = compiled(view)
+    parsed = _made_of_others(view) or compiled(view)[0]
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="hb-view-") as folder:
         target = out or Path(folder) / f"rows.{layout.format}"
@@ -136,6 +138,36 @@ def run(
         )
 
 
+@view_group.command("lineage")
+@click.argument("view")
+@json_option
+def lineage(view: str, as_json: bool) -> None:
+    """What each column of VIEW comes from: columns of base views, and elements of resources."""
+    found = next((one for one in library.views() if one.id == view), None)
+    if found is None:
+        raise NotFound(f"{view}: no view of the libraries; `hb lake view list` shows those")
+    rows = [
+        {"column": one.name, "view": base, "origin": name, "resource": known.resource, "path": path}
+        for one in found.columns
+        for base, name, known, path in _origins(found, one)
+    ]
+    lines = [f"{view} is made of {', '.join(one.id for one in found.bases) or found.resource}"]
+    lines += [f"  {row['column']:<20}{row['view']}.{row['origin']:<24}{row['resource']}: {row['path']}" for row in rows]
+    result = {"view": view, "bases": [one.id for one in found.bases], "columns": rows}
+    show(result, as_json=as_json, text="\n".join(lines))
+
+
+def _origins(view: library.View, column: library.Column) -> list[tuple[str, str, library.View, str]]:
+    """(view, column, that view, path) of what a column comes from."""
+    if view.derived is None:
+        return [(view.id, column.name, view, column.path)]
+    known = {one.id: one for one in view.bases}
+    return [
+        (base, name, known[base], next(one.path for one in known[base].columns if one.name == name))
+        for base, name in column.origins
+    ]
+
+
 @view_group.command("materialise")
 @click.argument("view")
 @json_option
@@ -145,6 +177,8 @@ def materialise(view: str, as_json: bool) -> None:
     async def work(platform: Platform) -> materialised.State:
         async with platform.pool.connection() as connection:
             id_, definition = await stored.resolve(connection, _reference(view))
+        if isinstance(stored.runnable(id_, definition), library.View):
+            raise Incorrect("a view of a theme library is kept already; `hb lake rebuild-themes` makes it anew")
         return await asyncio.to_thread(
             materialised.materialise, platform.settings.lake, id_, definition, platform.clock()
         )
@@ -216,16 +250,15 @@ def _reference(view: str) -> str:
     return stored.library_id(known) if known else view
 
 
-def _run(view: ViewDefinition, inputs: Sequence[Path], out: Path, layout: Layout) -> Outcome:
+def _run(view: ViewDefinition | library.View, inputs: Sequence[Path], out: Path, layout: Layout) -> Outcome:
+    if isinstance(view, library.View):
+        if inputs:
+            raise Incorrect("this view is made of other views of the libraries; run those over files")
+        return answer(_filled(), Question(view, EVERYTHING, others=dict.fromkeys(view.types, EVERYTHING)), out, layout)
     if inputs:
         return run_on_files(view, inputs, out, layout)
-    settings = load()
-    lake = Lake(settings.lake)
+    settings, lake = load(), _filled()
     state = lake.state()
-    if not state.position:
-        raise NotFound(
-            f"{lake.folder}: the lake is empty; name files of resources, or start the platform so that it fills"
-        )
     if settings.cluster:
         with Cluster(settings.cluster, lake.folder / "scratch") as cluster:
             return run_on_cluster(cluster, lake, view, out, layout)
@@ -234,6 +267,31 @@ def _run(view: ViewDefinition, inputs: Sequence[Path], out: Path, layout: Layout
         return run_on(connection, view, Target(), out, layout)
     finally:
         connection.close()
+
+
+def _filled() -> Lake:
+    """The platform's lake. Raises NotFound while it is empty."""
+    lake = Lake(load().lake)
+    if not lake.state().position:
+        raise NotFound(
+            f"{lake.folder}: the lake is empty; name files of resources, or start the platform so that it fills"
+        )
+    return lake
+
+
+def _made_of_others(view: str) -> library.View | None:
+    """The view over views of this id."""
+    found = [one for one in library.views() if view in (one.id, one.definition["url"]) and one.derived is not None]
+    return None if Path(view).is_file() else next(iter(found), None)
+
+
+def _checked(view: str) -> tuple[str, Query]:
+    """What a view is over, and its query. Raises Incorrect with every fault."""
+    if (made := _made_of_others(view)) is not None:
+        columns = library.query_columns(made).columns
+        return ", ".join(one.id for one in made.bases), Query(made.sql(()), columns)
+    parsed, query = compiled(view)
+    return parsed.resource, query
 
 
 def compiled(view: str) -> tuple[ViewDefinition, Query]:

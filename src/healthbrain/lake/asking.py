@@ -7,7 +7,7 @@ A view that is materialised and as fresh as the lake is read from its files; the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ import duckdb
 
 from healthbrain.errors import NotFound, Unavailable
 from healthbrain.lake import materialised
+from healthbrain.lake.derived import CARRIED
 from healthbrain.lake.engine import literal, name
+from healthbrain.lake.library import View, query_columns
 from healthbrain.lake.reader import Lake
 from healthbrain.lake.seen import needs_bodies, seen
 from healthbrain.lake.sof import Target, ViewDefinition, compile_view, read_view
@@ -32,11 +34,12 @@ MEMORY = "1GB"
 class Question:
     """A view, and of which rows: those that `scope` opens, of these patients (None: of whomever), written at or after `since`."""
 
-    view: ViewDefinition
+    view: ViewDefinition | View  # a View is one of the libraries that is made of others
     scope: Scope
     patients: tuple[int, ...] | None = None
     since: datetime | None = None
     id: str = ""  # of a stored view or one of the libraries, under which it may be materialised
+    others: Mapping[str, Scope] = field(default_factory=dict)  # what opens the further types that it reads
 
 
 def answer(
@@ -51,9 +54,13 @@ def answer(
     Raises Incorrect for the view, Unavailable when the run was interrupted or needs more memory than it may take.
     """
     type_ = question.view.resource
-    connection = lake.connect(types=(type_,), memory=MEMORY)
+    types = question.view.types if isinstance(question.view, View) else {type_}
+    connection = lake.connect(types=types, memory=MEMORY)
     began(connection)
     try:
+        if isinstance(question.view, View):
+            relation = f"({_narrowed(question, _made(connection, question, question.view))})"
+            return write_noting_patients(connection, query_columns(question.view), relation, out, layout)
         if (kept := _kept(lake, question)) is not None:
             relation = f"({_narrowed(question, seen(connection, question.scope, type_, kept))})"
             return write_noting_patients(connection, compile_view(question.view, Target()), relation, out, layout)
@@ -70,9 +77,16 @@ def answer(
         connection.close()
 
 
+def _made(connection: duckdb.DuckDBPyConnection, question: Question, view: View) -> str:
+    """A view over views: every type it reads is narrowed to what the scope of that type opens."""
+    scopes = {view.resource: question.scope, **question.others}
+    opened = {type_: seen(connection, scopes[type_], type_, name(type_)) for type_ in sorted(view.types)}
+    return f"({view.sql(CARRIED, opened)})"
+
+
 def _kept(lake: Lake, question: Question) -> str | None:
     """The rows of the view as they are materialised, if they are what the lake would give."""
-    if not question.id or needs_bodies(question.scope, question.view.resource):
+    if isinstance(question.view, View) or not question.id or needs_bodies(question.scope, question.view.resource):
         return None
     try:
         state = materialised.load(lake.folder, question.id)

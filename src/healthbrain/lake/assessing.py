@@ -51,9 +51,14 @@ class Assessment:
     cohorts: tuple[Cohort, ...]
 
 
-def assess(connection: Engine, view: View, at: datetime) -> Assessment:
-    """Count a view on a connection of the lake that has its resource type."""
-    sof.execute(connection, view.parsed(), sof.Target(carry=CARRIED), f"create or replace temp table {_TABLE} as {{}}")
+def assess(connection: Engine, view: View, at: datetime, rows_of: str = "") -> Assessment:
+    """Count a view on a connection of the lake that has its resource types; `rows_of` is a relation with its rows, if it is kept."""
+    if view.derived is None and not rows_of:
+        sof.execute(
+            connection, view.parsed(), sof.Target(carry=CARRIED), f"create or replace temp table {_TABLE} as {{}}"
+        )
+    else:
+        connection.execute(f"create or replace temp table {_TABLE} as from {rows_of or f'({view.sql(CARRIED)})'}")
     try:
         rows, newest = connection.execute(f"select count(*), max(_updated) from {_TABLE}").fetchone() or (0, None)
         owners = connection.execute(f"select _owner, count(*) from {_TABLE} group by 1 order by 2 desc, 1").fetchall()
@@ -69,7 +74,7 @@ def assess(connection: Engine, view: View, at: datetime) -> Assessment:
 
 def preview(connection: Engine, view: View, owners: Sequence[int] | None, limit: int) -> list[tuple[Any, ...]]:
     """Some rows of a view, of these organisations only (None = all), in a fixed order."""
-    query = sof.compile_view(view.parsed(), sof.Target(carry=CARRIED)).sql
+    query = view.sql(CARRIED)
     shown = ", ".join(name(column.name) for column in view.columns)
     allowed = "true" if owners is None else f"_owner in ({', '.join(map(str, sorted(owners))) or 'null'})"
     return connection.execute(

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import duckdb
 
-from healthbrain.lake import engine, manifest, materialised
+from healthbrain.lake import engine, manifest, materialised, warehouse
 from healthbrain.lake.columns import fields_of
 from healthbrain.lake.engine import file_list, literal
 from healthbrain.lake.manifest import USUAL, Erased, Manifest, Part, Retention
@@ -49,6 +49,7 @@ def compact(folder: Path, at: datetime, *, keep: Retention = USUAL, progress: To
         finally:
             connection.close()
         materialised.purge(folder, old.erased, at)
+        warehouse.purge(folder, old.erased, at)
         state = manifest.swap(folder, old, replace(state, erased=()), at)
         if old.erased:
             state = manifest.swap(folder, state, manifest.sweep(folder, state, at, timedelta(seconds=-1)), at)

@@ -17,6 +17,7 @@ import hashlib
 import os
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -150,6 +151,7 @@ def refresh(
 ) -> Refreshed:
     """Bring a view up to the lake. With `whole`, or another definition, everything is computed anew."""
     folder = folder.absolute()
+    began = time.monotonic()
     with manifest.writer(folder / FOLDER):
         old = load(folder, id_)
         lake = manifest.load(folder)
@@ -173,7 +175,8 @@ def refresh(
         state, done = run.whole() if whole else run.changes()
         leaving = old.files() - state.files()
         retired = (*old.retired, *(Retired(file, at) for file in sorted(leaving)))
-        _sweep(folder, replace(state, retired=retired, problem=""), at, keep)
+        state = replace(state, retired=retired, problem="", seconds=round(time.monotonic() - began, 3))
+        _sweep(folder, state, at, keep)
         return done
 
 
@@ -200,6 +203,12 @@ def purge(folder: Path, gone: Sequence[Erased], at: datetime) -> None:
             leaving = old.files() - state.files()
             retired = (*state.retired, *(Retired(one, at) for one in sorted(leaving)))
             _sweep(folder, replace(state, retired=retired), at, timedelta(seconds=-1))
+
+
+def made_from(state: State) -> str:
+    """What a view's rows are now, as a digest: another one when they may have changed."""
+    named = [state.digest, sorted(state.files()), state.hidden]
+    return hashlib.sha256(orjson.dumps(named)).hexdigest()
 
 
 def relation(folder: Path, state: State, lake: Manifest) -> str:

@@ -12,12 +12,12 @@ from collections.abc import Iterable
 
 import duckdb
 
+from healthbrain.lake.engine import name
 from healthbrain.scope import OPEN_TYPES, Scope
 from healthbrain.store.granted import granted
 
 _FINDING = "s"
 _BATCH = 2_000
-_ALLOWED = '"$allowed"'
 
 
 def condition(scope: Scope, type_: str) -> str:
@@ -39,7 +39,7 @@ def seen(connection: duckdb.DuckDBPyConnection, scope: Scope, type_: str, relati
     if not needs_bodies(scope, type_):
         return rows
     _judge(connection, scope, type_, rows)
-    return f"(select p.* from {rows} p semi join {_ALLOWED} a on a._id = p._id)"
+    return f"(select p.* from {rows} p semi join {_allowed(type_)} a on a._id = p._id)"
 
 
 def _opened(scope: Scope, type_: str) -> str:
@@ -67,7 +67,7 @@ def _granted(scope: Scope, type_: str) -> str:
 
 def _judge(connection: duckdb.DuckDBPyConnection, scope: Scope, type_: str, rows: str) -> None:
     """The ids of the rows that the search restrictions of the grant allow, as a table."""
-    connection.execute(f"create or replace temp table {_ALLOWED} (_id varchar)")
+    connection.execute(f"create or replace temp table {_allowed(type_)} (_id varchar)")
     reader = connection.cursor()
     reader.execute(f"select _id, _patient, _body from {rows}")
     while batch := reader.fetchmany(_BATCH):
@@ -75,7 +75,11 @@ def _judge(connection: duckdb.DuckDBPyConnection, scope: Scope, type_: str, rows
             [id_] for id_, patient, body in batch if granted(scope, patient, type_, _FINDING, id_, body.encode())
         ]
         if allowed:
-            connection.executemany(f"insert into {_ALLOWED} values (?)", allowed)
+            connection.executemany(f"insert into {_allowed(type_)} values (?)", allowed)
+
+
+def _allowed(type_: str) -> str:
+    return name(f"$allowed {type_}")
 
 
 def _listed(keys: Iterable[int]) -> str:

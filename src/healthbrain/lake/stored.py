@@ -62,6 +62,12 @@ def of_library(id_: str) -> library.View | None:
     return next((one for one in library.views() if library_id(one) == id_), None)
 
 
+def runnable(id_: str, definition: Mapping[str, Any]) -> ViewDefinition | library.View:
+    """What `resolve` found, as it is run: a view over views of the libraries, or a ViewDefinition. Raises Incorrect."""
+    known = of_library(id_)
+    return known if known is not None and known.derived is not None else read_view(definition)
+
+
 def checked(definition: Mapping[str, Any]) -> ViewDefinition:
     """The view, if it can be stored. Raises Invalid with every fault."""
     try:

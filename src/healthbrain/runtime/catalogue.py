@@ -19,15 +19,14 @@ from typing import Any
 from healthbrain import measure
 from healthbrain.database import Connection
 from healthbrain.errors import HealthBrainError
-from healthbrain.lake import Lake, assessing, engine
+from healthbrain.lake import Lake, assessing, engine, warehouse
 from healthbrain.lake.assessing import Assessment, Cohort
 from healthbrain.lake.library import Dimension, View, views
 from healthbrain.runtime.platform import Platform
+from healthbrain.runtime.warehouse import pause
 
 log = logging.getLogger("healthbrain.catalogue")
 
-_SOONEST, _LATEST_BY = timedelta(minutes=1), timedelta(hours=1)
-_ROWS_A_SECOND = 5_000  # of the lake: the larger it is, the more rarely it is counted
 DAYS = 400  # how long quality by day is kept
 _QUOTED = re.compile(r"'([^']*)'")
 _STATUSES = frozenset({"entered-in-error", "cancelled", "completed", "finished", "active", "planned", "not-done"})
@@ -87,29 +86,29 @@ async def count_views(platform: Platform, *, at_once: bool = False) -> int:
     state = lake.state()
     async with platform.pool.connection() as connection:
         row = await (await connection.execute("select position, at from catalogue_counted")).fetchone()
-    if not state.position or (row and not at_once and (row[0] == state.position or at - row[1] < _pause(state.rows()))):
+    if not state.position or (row and not at_once and (row[0] == state.position or at - row[1] < pause(state.rows()))):
         return 0
     found = await asyncio.to_thread(_assess, lake, at)
     async with platform.pool.connection() as connection, connection.transaction():
-        for view, one in found:
-            await _keep(connection, view, one, state.at or at, at)
+        for view, one, as_of in found:
+            await _keep(connection, view, one, as_of or state.at or at, at)
         await connection.execute(_COUNTED, (state.position, state.generation, at))
         await connection.execute("delete from catalogue_quality where day < %s", (_day(at) - timedelta(days=DAYS),))
     return len(found)
 
 
-def _pause(rows: int) -> timedelta:
-    """How long to wait between two countings of a lake of this size."""
-    return min(max(timedelta(seconds=rows / _ROWS_A_SECOND), _SOONEST), _LATEST_BY)
-
-
-def _assess(lake: Lake, at: datetime) -> list[tuple[View, Assessment]]:
-    connection = lake.connect(types={view.resource for view in views()} | {"Patient"})
+def _assess(lake: Lake, at: datetime) -> list[tuple[View, Assessment, datetime | None]]:
+    """Every view with as of when it is what was counted: a theme as it was last made."""
+    state = lake.state()
+    connection = lake.connect(types={type_ for view in views() for type_ in view.types} | {"Patient"}, state=state)
     found = []
     try:
         for view in views():
             try:
-                found.append((view, assessing.assess(connection, view, at)))
+                rows, as_of = "", state.at
+                if view.derived is not None and (theme := warehouse.load(lake.folder, view)).file:
+                    rows, as_of = warehouse.relation(lake.folder, view, state), theme.as_of
+                found.append((view, assessing.assess(connection, view, at, rows), as_of))
             except (HealthBrainError, engine.Error):  # the others are counted; this one keeps its last figures
                 log.exception("view %s cannot be counted", view.id)
     finally:
@@ -153,7 +152,7 @@ async def trend(connection: Connection, view: View, since: date) -> dict[date, d
 
 def preview(platform: Platform, view: View, owners: Iterable[int] | None, limit: int) -> list[tuple[Any, ...]]:
     """Some rows of a view that these organisations own (None = all)."""
-    connection = Lake(platform.settings.lake).connect(types={view.resource})
+    connection = Lake(platform.settings.lake).connect(types=view.types)
     try:
         return assessing.preview(connection, view, None if owners is None else list(owners), limit)
     finally:
@@ -162,7 +161,8 @@ def preview(platform: Platform, view: View, owners: Iterable[int] | None, limit:
 
 def measures_of(view: View) -> list[measure.Definition]:
     """The measures that read resources of the view's type, with one of its codes when both name codes."""
-    mine = _codes(tuple(one["path"] for one in view.definition.get("where", ())))
+    paths = [one["path"] for base in (view, *view.bases) for one in base.definition.get("where", ())]
+    mine = _codes((*paths, view.derived.where if view.derived else ""))
     return [
         one
         for one in measure.defined()
@@ -180,7 +180,7 @@ def _meet(some: frozenset[str], others: frozenset[str]) -> bool:
 
 def _codes(paths: tuple[str, ...]) -> frozenset[str]:
     """The codes that conditions name, without those of a status."""
-    return frozenset(code for path in paths for code in _QUOTED.findall(path)) - _STATUSES
+    return frozenset(code.rstrip("%") for path in paths for code in _QUOTED.findall(path)) - _STATUSES
 
 
 @cache

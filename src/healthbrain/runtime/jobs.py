@@ -17,7 +17,7 @@ from healthbrain.exchange import bulkdata, notify
 from healthbrain.exchange.bulkdata import Desk
 from healthbrain.lake import Lake
 from healthbrain.measure import DeliveryDay, supervision
-from healthbrain.runtime import catalogue, erasure, views
+from healthbrain.runtime import catalogue, erasure, views, warehouse
 from healthbrain.runtime.lakes import retention
 from healthbrain.runtime.pace import Pace
 from healthbrain.runtime.platform import Platform
@@ -59,6 +59,13 @@ async def compact_lake(platform: Platform) -> bool:
     if Lake(folder).state().erased or (night and lake.waste(folder) > _WASTE):
         with contextlib.suppress(Conflict):  # somebody else writes it now; the next turn comes
             await asyncio.to_thread(lake.compact, folder, platform.clock(), keep=retention(platform.settings))
+    return False
+
+
+async def rebuild_themes(platform: Platform) -> bool:
+    """Make the theme libraries anew from the base libraries when the lake has moved."""
+    with contextlib.suppress(Conflict):  # somebody does it by hand now
+        await warehouse.rebuild_themes(platform)
     return False
 
 

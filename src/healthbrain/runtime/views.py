@@ -23,9 +23,9 @@ from healthbrain.errors import Conflict, Forbidden, HealthBrainError, NotFound
 from healthbrain.exchange import bulkdata
 from healthbrain.exchange.bulkdata import Desk, Job, jobs
 from healthbrain.exchange.bulkdata.export import worked
-from healthbrain.lake import Lake, materialised, stored
+from healthbrain.lake import Lake, materialised, stored, warehouse
 from healthbrain.lake.asking import Question, answer, members_of
-from healthbrain.lake.sof import read_view
+from healthbrain.lake.library import View
 from healthbrain.lake.sof.files import Layout
 from healthbrain.lake.sof.running import Outcome
 from healthbrain.runtime import datasets
@@ -84,20 +84,24 @@ class _Export:
     async def _question(self, one: Mapping[str, Any]) -> Question:
         """What the requester may see of it now."""
         wish, who = self._job.wish, self._job.principal
-        view = read_view(one["definition"])
+        view = stored.runnable(one.get("dataset", ""), one["definition"])
         async with self._desk.pool.connection() as connection:
             if dataset := one.get("dataset"):  # it may have been withdrawn meanwhile
                 await datasets.admit(connection, dataset, who, self._desk.clock())
             scope = await self._desk.decide(connection, who, "search", view.resource)
             if not scope.identified:
                 raise Forbidden("you see figures, not single residents; declare a purpose of use that allows it first")
+            others = {
+                type_: await self._desk.decide(connection, who, "search", type_)
+                for type_ in sorted(view.types if isinstance(view, View) else ())
+            }
             keys: set[int] | None = {patient_key(id_) for id_ in wish["patients"]} if wish["patients"] else None
             for group in wish["groups"]:
                 own = await self._desk.decide(connection, who, "read", "Group")
                 found = await self._platform.store.read(connection, "Group", group, scope=own)
                 keys = (keys or set()) | members_of(found.resource)
         since = datetime.fromisoformat(wish["since"]) if wish["since"] else None
-        return Question(view, scope, None if keys is None else tuple(sorted(keys)), since)
+        return Question(view, scope, None if keys is None else tuple(sorted(keys)), since, others=others)
 
     async def _attended(self, lake: Lake, question: Question, out: Path, layout: Layout) -> Outcome:
         """Run it, looking now and then whether it is still wanted."""
@@ -138,7 +142,10 @@ class _Export:
 async def refresh_kept(platform: Platform) -> int:
     """Bring the materialised views up to the lake and to their definitions; returns how many had changed."""
     folder, changed = platform.settings.lake, 0
+    kept_by_themes = {warehouse.kept_id(view) for view in warehouse.bases()}
     for state in await asyncio.to_thread(materialised.listed, folder):
+        if state.id in kept_by_themes:
+            continue  # theme libraries rest on it: their job refreshes it
         try:
             definition = await definition_of(platform, state.id)
             done = await asyncio.to_thread(

@@ -43,6 +43,7 @@ FINDING = "urn:healthbrain:cs:finding"  # own observation codes: followup-class,
 DEPARTMENT = "urn:healthbrain:cs:department"  # 诊疗科目
 QUALIFICATION = "urn:healthbrain:cs:qualification"  # 执业资格: physician, assistant-physician, nurse
 DEVICE = "urn:healthbrain:cs:device"  # 医疗设备类别: ct, mri, ventilator ...
+FEE = "urn:healthbrain:cs:fee-category"  # 医疗收费项目类别 (医疗保障基金结算清单)
 TUMOUR_STAGE = "urn:healthbrain:cs:tumour-stage"  # TNM 分期: 0 I II III IV X
 
 ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"

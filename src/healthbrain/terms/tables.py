@@ -39,6 +39,7 @@ TABLE_OF = MappingProxyType(
         systems.QUALIFICATION: "qualification",
         systems.DEVICE: "device",
         systems.TUMOUR_STAGE: "tumour_stage",
+        systems.FEE: "fee_category",
     }
 )
 

@@ -37,7 +37,7 @@ class Reader:
 
 def types_of(asked: Question) -> set[str]:
     """The resource types that a question reads."""
-    return {source_of(asked.source).view.resource, "Patient"}
+    return {*source_of(asked.source).view.types, "Patient"}
 
 
 def cells_query(asked: Question, reader: Reader, today: date) -> str:
@@ -73,8 +73,7 @@ def cells_query(asked: Question, reader: Reader, today: date) -> str:
 def rows_query(asked: Question, reader: Reader, today: date, extra: str = "true") -> str:
     """The rows of the view that the filters leave, of the reader's organisations, with what stands behind them."""
     source = source_of(asked.source)
-    target = Target(carry=_CARRIED)
-    view = compile_view(source.view.parsed(), target).sql
+    view = source.view.sql(_CARRIED)
     where = [_scope(reader), extra, *(_condition(source, one, today) for one in asked.filters)]
     behind = ""
     person = "coalesce(l.person, 'patient:' || v._patient)"
