@@ -193,6 +193,16 @@ async def trend(
     return [_figure(row) for row in await cursor.fetchall() if wanted is None or grain_of(row[2]) == wanted]
 
 
+async def everywhere(connection: Connection, measures: Sequence[str]) -> list[Figure]:
+    """Every figure of some measures: all periods, places, strata and versions, oldest first; of one computed anew the newest last."""
+    cursor = await connection.execute(
+        f"select {_COLUMNS} from {_FROM} where r.measure = any(%s) order by r.measure, r.period, p.computed_at, r.level, "
+        "r.key, r.stratifier, r.stratum".encode(),
+        [list(measures)],
+    )
+    return [_figure(row) for row in await cursor.fetchall()]
+
+
 async def series(connection: Connection, measure: str) -> list[Series]:
     """The versions of a measure that have figures, with the periods that each covers, oldest first."""
     cursor = await connection.execute(

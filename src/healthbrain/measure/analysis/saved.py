@@ -22,7 +22,7 @@ Shared = Literal["private", "role", "organisation"]
 SHARES: tuple[Shared, ...] = ("private", "role", "organisation")
 _LONGEST_NAME, _LONGEST_TEXT, _MOST_TAGS = 80, 500, 8
 _COLUMNS = "q.id, q.owner, q.organisation, q.name, q.description, q.tags, q.shared, q.role, q.version, q.question, q.changed_at"
-_SEEN = """(q.owner = %(account)s or (q.shared = 'role' and q.role = %(role)s and q.organisation = any(%(line)s))
+SEEN = """(q.owner = %(account)s or (q.shared = 'role' and q.role = %(role)s and q.organisation = any(%(line)s))
     or (q.shared = 'organisation' and q.organisation = any(%(above)s)))"""
 
 
@@ -103,7 +103,7 @@ async def listed(connection: Connection, reading: Reading, words: str = "") -> l
     cursor = await connection.execute(
         f"select {_COLUMNS}, p.account is not null from analysis_question q "  # noqa: S608  # constants
         f"left join analysis_pin p on p.question_id = q.id and p.account = %(account)s "
-        f"where q.deleted_at is null and {_SEEN} and (%(words)s = '' or "
+        f"where q.deleted_at is null and {SEEN} and (%(words)s = '' or "
         "strpos(lower(q.name || ' ' || q.description || ' ' || array_to_string(q.tags, ' ')), lower(%(words)s)) > 0) "
         "order by p.account is null, q.owner <> %(account)s, q.changed_at desc limit 500".encode(),
         {**reading.values, "words": words},
@@ -116,7 +116,7 @@ async def one(connection: Connection, reading: Reading, id_: int) -> Saved:
     cursor = await connection.execute(
         f"select {_COLUMNS}, p.account is not null from analysis_question q "  # noqa: S608  # constants
         f"left join analysis_pin p on p.question_id = q.id and p.account = %(account)s "
-        f"where q.id = %(id)s and q.deleted_at is null and {_SEEN}".encode(),
+        f"where q.id = %(id)s and q.deleted_at is null and {SEEN}".encode(),
         {**reading.values, "id": id_},
     )
     row = await cursor.fetchone()

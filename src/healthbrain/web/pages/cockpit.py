@@ -21,8 +21,8 @@ from healthbrain.web.charts import Chart
 from healthbrain.web.export import csv_response
 from healthbrain.web.geography import towns
 from healthbrain.web.language import N_, Language
-from healthbrain.web.pages import alerts, figures
-from healthbrain.web.pages.cockpit_view import CockpitPage, Kpi, Rank, TownValue, map_view
+from healthbrain.web.pages import alerts, figures, rankings
+from healthbrain.web.pages.cockpit_view import CockpitPage, Kpi, map_view
 from healthbrain.web.screen import Crumb, show
 from healthbrain.web.visit import Visit
 
@@ -89,9 +89,10 @@ def crumbs(visit: Visit, area: Area, chosen: str, *more: Crumb) -> list[Crumb]:
     return [*steps, *more]
 
 
-def area_of(visit: Visit, tree: Tree, whole: bool) -> Area:
-    """The area the address names, if the visitor may see it. Raises Forbidden, NotFound."""
-    said, wanted = visit.language, visit.query.get("area", "")
+def area_of(visit: Visit, tree: Tree, whole: bool, wanted: str | None = None) -> Area:
+    """The area that is wanted (None = what the address names), if the visitor may see it. Raises Forbidden, NotFound."""
+    said = visit.language
+    wanted = visit.query.get("area", "") if wanted is None else wanted
     if not whole:
         own = tree.nearest(visit.who.organisation, "institution")
         if own is None:
@@ -158,7 +159,13 @@ async def _page(visit: Visit) -> tuple[CockpitPage, Area, list[list[object]]]:
     figure = next((f for f in series if f.period == period), None)
     base = {"measure": chosen, "period": visit.query.get("period", "")}
     target = definition.target(int(period[:4])) if definition and period else None
-    town_values = _town_values(said, by_town, chosen, base, area, open_=whole)
+    marked = (area.code, area.town)
+    town_places = rankings.town_places(said, by_town, marked)
+
+    def link(code: str) -> str:
+        return _url(**base, area=code)
+
+    town_values = rankings.town_values(said, town_places, chosen, link if whole else lambda _: "")
     page = CockpitPage(
         title=said.say(N_("%(area)s cockpit")) % {"area": area.name} if not said.chinese else f"{area.name} · 驾驶舱",
         lede="",
@@ -179,8 +186,12 @@ async def _page(visit: Visit) -> tuple[CockpitPage, Area, list[list[object]]]:
             0,
             few=any(figure.suppressed for figure in by_town),
         ),
-        towns=_town_ranks(said, by_town, chosen, base, area, target),
-        places=_place_ranks(said, tree, places, chosen, base, area, target),
+        towns=rankings.ranks(said, chosen, town_places, link, target) if by_town else [],
+        places=rankings.ranks(said, chosen, rankings.institution_places(tree, places, (area.code,)), link, target)[
+            :_RANKED
+        ]
+        if places
+        else [],
         places_title=said.say(N_("Institutions"))
         if area.level == "district"
         else " · ".join((said.say(N_("Institutions")), area.name)),
@@ -262,108 +273,6 @@ def _cards(said: Language, heads: Sequence[Headline], chosen: str, area: Area) -
         )
         for head in shown
     ]
-
-
-def _town_values(
-    said: Language, by_town: Sequence[Figure], chosen: str, base: dict[str, str], area: Area, *, open_: bool
-) -> list[TownValue]:
-    found = {figure.key: figure for figure in by_town}
-    values = []
-    for town in towns().values():
-        figure = found.get(town.code)
-        value = figure.value if figure else None
-        text = (
-            figures.value_text(said, measure.definition(chosen), value)
-            if value is not None
-            else figures.missing(said, figure)
-        )
-        tip = f"{town.said(said)}  {text}"
-        if figure and figure.denominator:
-            tip += f"  ({said.number(figure.numerator)}/{said.number(figure.denominator)})"
-        values.append(
-            TownValue(
-                town.code,
-                town.said(said),
-                value,
-                text,
-                tip,
-                _url(**base, area=town.code) if open_ else "",
-                town.code in (area.code, area.town),
-            )
-        )
-    return values
-
-
-def _town_ranks(
-    said: Language, by_town: Sequence[Figure], chosen: str, base: dict[str, str], area: Area, target: float | None
-) -> list[Rank]:
-    found = {figure.key: figure for figure in by_town}
-    named = [(town.said(said), town.code, found.get(town.code)) for town in towns().values()]
-    return (
-        _ranks(
-            said,
-            chosen,
-            [(name, code, figure, code in (area.code, area.town)) for name, code, figure in named],
-            base,
-            target,
-        )
-        if by_town
-        else []
-    )
-
-
-def _place_ranks(
-    said: Language,
-    tree: Tree,
-    places: Sequence[Figure],
-    chosen: str,
-    base: dict[str, str],
-    area: Area,
-    target: float | None,
-) -> list[Rank]:
-    if not places:
-        return []
-    named = [
-        (tree.name(key), tree[key].code, f, tree[key].code == area.code) for f in places if (key := _key(f)) is not None
-    ]
-    return _ranks(said, chosen, named, base, target)[:_RANKED]
-
-
-def _ranks(
-    said: Language,
-    chosen: str,
-    named: Sequence[tuple[str, str, Figure | None, bool]],
-    base: dict[str, str],
-    target: float | None,
-) -> list[Rank]:
-    definition = measure.definition(chosen)
-    worst_last = definition.direction != "down"
-
-    def order(entry: tuple[str, str, Figure | None, bool]) -> tuple[bool, float]:
-        value = entry[2].value if entry[2] else None
-        return value is None, (-value if worst_last else value) if value is not None else 0.0
-
-    share = definition.kind == "proportion"
-    top = max((f.value for _, _, f, _ in named if f and f.value is not None), default=0.0)
-    ranks = []
-    for place, (name, code, figure, own) in enumerate(sorted(named, key=order), start=1):
-        value = figure.value if figure else None
-        ranks.append(
-            Rank(
-                place=place if value is not None else 0,
-                label=name,
-                value=figures.value_text(said, definition, value)
-                if value is not None
-                else figures.missing(said, figure),
-                url=_url(**base, area=code),
-                share=value if share else (value / top * 100 if value is not None and top else None),
-                goal=target if share else None,
-                poor=bool(figures.poor(definition, value, target)),
-                note=f"n={figure.denominator}" if figure and figure.small and figure.denominator else "",
-                chosen=own,
-            )
-        )
-    return ranks
 
 
 def _trend(
