@@ -20,6 +20,8 @@ def checked(form: Form, content: Mapping[str, Any], before: Mapping[str, Any] | 
     numbers = numbers_of(content)
     earlier = numbers_of(before) if before else {}
     found: list[Check] = []
+    for section in content["sections"]:
+        found += _empty(section)
     for row in form.rows:
         if row.no in numbers:
             found += _of_row(row, numbers, earlier, content)
@@ -35,6 +37,20 @@ def numbers_of(content: Mapping[str, Any]) -> dict[str, list[float | None]]:
     }
 
 
+def _empty(section: Mapping[str, Any]) -> Iterator[Check]:
+    """One question for all rows of a service that should have a number and have none."""
+    empty = [
+        row["no"] for row in section["rows"]
+        if row["cells"][0]["number"] is None and "from" not in row["cells"][0]
+        and row["cells"][0].get("why") != "not_additive"
+    ]  # fmt: skip
+    if empty:
+        yield {
+            "id": f"filled-{section['id']}", "kind": "filled", "no": empty[0], "rows": empty, "ask": True, "ok": False,
+            "left": None, "right": None,
+        }  # fmt: skip
+
+
 def _of_row(
     row: Row,
     numbers: Mapping[str, list[float | None]],
@@ -44,9 +60,6 @@ def _of_row(
     own = numbers[row.no]
     whole = own[0]
     if whole is None:
-        why = next(r for s in content["sections"] for r in s["rows"] if r["no"] == row.no)["cells"][0].get("why", "")
-        if why != "not_additive" and not row.follows:
-            yield _check("filled", row, ask=True, ok=False)
         return
     if row.share:
         above, below = row.share

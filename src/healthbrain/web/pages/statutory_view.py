@@ -40,7 +40,7 @@ ACTIONS: Mapping[str, str] = {
     "passed": N_("passed"), "returned": N_("returned"), "approved": N_("approved"), "dropped": N_("dropped"),
 }  # fmt: skip
 CHECKS: Mapping[str, str] = {
-    "filled": N_("Row %(no)s %(title)s has no number"),
+    "filled": N_("%(title)s: no number in row %(rows)s"),
     "share": N_("Row %(no)s %(title)s: the part is not above the whole (%(left)s, %(right)s)"),
     "published": N_("Row %(no)s %(title)s equals the published value (%(left)s, %(right)s)"),
     "at_most": N_("Row %(no)s %(title)s is not above the row it belongs to (%(left)s, %(right)s)"),
@@ -200,6 +200,7 @@ def checks(said: Language, form: Form, content: Mapping[str, Any], remarks: Mapp
     """The checks, those that do not hold first."""
     rows = {row.no: row for row in form.rows}
     titles = {row["no"]: row for section in content["sections"] for row in section["rows"]}
+    services = {row["no"]: section["title"] for section in content["sections"] for row in section["rows"]}
     found = []
     for one in sorted(content["checks"], key=lambda check: (check["ok"], check["ask"])):
         row = titles.get(one["no"])
@@ -208,7 +209,11 @@ def checks(said: Language, form: Form, content: Mapping[str, Any], remarks: Mapp
         values = {name: number_text(said, row["unit"], one[name]) for name in ("left", "right")}
         if one["kind"] == "share":
             values = {name: said.number(one[name]) for name in ("left", "right")}
-        text = said.say(CHECKS[one["kind"]]) % {"no": one["no"], "title": figures.words(said, row["title"]), **values}
+        title = figures.words(said, row["title"])
+        if one["kind"] == "filled":
+            values["rows"] = ("、" if said.chinese else ", ").join(one["rows"])
+            title = figures.words(said, services[one["no"]])
+        text = said.say(CHECKS[one["kind"]]) % {"no": one["no"], "title": title, **values}
         found.append(CheckView(one["id"], text, one["ok"], one["ask"], remarks.get(one["id"], "")))
     return found
 
