@@ -96,7 +96,10 @@ async def persons(visit: Visit) -> Response:
         scope = await _scope(visit, connection) if about_people else EVERYTHING
         identified = scope is not None and scope.identified
         names, keys = await _names(visit, connection, page.members) if about_people else ({}, [])
-        now = await _counted(connection, definition, area, visit.query.get("period", ""))
+        now = await _counted(
+            connection, definition, area, visit.query.get("period", ""),
+            visit.query.get("by", ""), visit.query.get("stratum", ""),
+        )  # fmt: skip
     if about_people and identified:
         visit.note(
             "R", "Patient", patients=keys, detail=f"{definition.id} {area.code or 'district'}", interaction="persons"
@@ -119,9 +122,12 @@ async def persons(visit: Visit) -> Response:
 
 
 async def _counted(
-    connection: Connection, definition: Definition, area: cockpit.Area, period: str
+    connection: Connection, definition: Definition, area: cockpit.Area, period: str, by: str, stratum: str
 ) -> measure.Figure | None:
-    """The figure whose members are listed: that of `period`, or the latest."""
+    """The figure whose members are listed: that of `period`, or the latest; of one stratum when one is named."""
+    if by:
+        parts = await measure.by_stratum(connection, definition.id, by, period or None, level=area.level, key=area.key)
+        return next((one for one in parts if one.stratum == stratum), None)
     if not period:
         heads = await measure.headline(connection, level=area.level, key=area.key, measures=[definition.id])
         return heads[0].now if heads else None
