@@ -144,6 +144,40 @@ async def test_what_is_wrong_in_one_place_is_null_there_and_an_error(hb: World, 
     assert "张" not in json.dumps(found, ensure_ascii=False)
 
 
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("{name(fhirpath: \"use = 'official'\"){use}}", ["official"]),
+        ("{name(fhirpath: \"use = 'old' or use = 'official'\", _count: 1){use}}", ["official"]),
+        ('{name(fhirpath: "use.empty()"){use}}', []),
+        ("query q($p: String){name(fhirpath: $p, use: old){use}}", ["old"]),
+        ("{name(fhirpath: \"%resource.id = 'g'\", use: official){use}}", ["official"]),
+    ],
+)
+async def test_items_of_a_list_are_chosen_by_an_expression(hb: World, query: str, expected: list[str]) -> None:
+    body = {"query": query, "variables": {"p": "use.exists()"}}
+    answer = (await hb.ask("POST", "Patient/g/$graphql", "QPZS", json=body)).json()
+    assert "errors" not in answer
+    assert [one["use"] for one in answer["data"]["name"]] == expected
+
+
+ALL = "%resource.descendants()"
+ENDLESS = f"{ALL}.where({ALL}.where({ALL}.where({ALL}.where({ALL}.count() > 1).exists()).exists()).exists()).exists()"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["(", "1", "name(", "x" * 2000, "use + 1", ENDLESS],
+)  # fmt: skip
+async def test_an_expression_that_is_none_or_too_much_is_an_error_at_its_place(hb: World, path: str) -> None:
+    body = {"query": "query q($p: String){id name(fhirpath: $p){use}}", "variables": {"p": path}}
+    answer = (await hb.ask("POST", "Patient/g/$graphql", "QPZS", json=body)).json()
+    assert answer["data"]["id"] == "g"
+    if path != "1":  # a single value is taken as true
+        assert answer["errors"][0]["path"] == ["name"]
+        assert "张" not in json.dumps(answer, ensure_ascii=False)
+
+
 DEEP = "{" + "subject{resource{... on Observation{" * 10 + "id" + "}}}" * 10 + "}"
 
 

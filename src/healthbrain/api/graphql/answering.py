@@ -14,13 +14,16 @@ from healthbrain.api.graphql.document import Field
 from healthbrain.errors import Forbidden, HealthBrainError, Incorrect, NotFound, TooLarge
 from healthbrain.fhir import definitions, fhirpath, reference
 from healthbrain.fhir.definitions import TypeChoice
+from healthbrain.fhir.fhirpath.budget import Budget
 from healthbrain.fhir.primitives import is_primitive
 from healthbrain.store import Page
 
 MOST_FETCHES = 500  # reads and searches of one query
 MOST_VALUES = 200_000  # values in the answer
 USUAL, LARGEST = 50, 500  # resources of one list
-_PAGING = frozenset({"_count", "_offset"})
+_NO_ELEMENT = frozenset({"_count", "_offset", "fhirpath"})
+_LONGEST_PATH = 1000  # characters of a FHIRPath expression
+_STEPS = 100_000  # that the expressions of one query may take together
 
 Resource = dict[str, Any]
 Path = tuple[str | int, ...]
@@ -38,6 +41,7 @@ class Answering:
     _held: dict[tuple[str, str], Resource | HealthBrainError] = field(default_factory=dict)
     _fetches: int = 0
     _values: int = 0
+    _budget: Budget = field(default_factory=lambda: Budget(_STEPS))
 
     async def system(self, fields: Sequence[Field]) -> dict[str, Any]:
         """`{ Patient(id: "1") {...}  PatientList(name: "x") {...} }`"""
@@ -109,6 +113,9 @@ class Answering:
 
     async def _list(self, found: list[Any], choice: TypeChoice, one: Field, path: Path, root: Resource) -> Any:
         kept = [item for item in found if _fits(item, one.arguments)]
+        if (path_ := one.arguments.get("fhirpath")) is not None:
+            rule = _condition(path_)
+            kept = [item for item in kept if self._holds(rule, item, choice, root)]
         offset = _whole(one.arguments.get("_offset", 0), "_offset")
         kept = kept[offset:]
         if (count := one.arguments.get("_count")) is not None:
@@ -122,6 +129,13 @@ class Answering:
         if "singleton" in one.directives or "first" in one.directives:
             return made[0] if made else None
         return made
+
+    def _holds(self, rule: fhirpath.Expression, item: Any, choice: TypeChoice, root: Resource) -> bool:
+        """Whether an item of a list is one that the expression says yes to."""
+        if item is None:
+            return False
+        type_ = choice.shape if isinstance(item, dict) else choice.code
+        return rule.boolean(item, type=type_, resource=root, budget=self._budget) is True
 
     async def _value(self, value: Any, choice: TypeChoice, one: Field, path: Path, root: Resource) -> Any:
         if not isinstance(value, dict):
@@ -242,6 +256,13 @@ class Answering:
             return None
 
 
+def _condition(text: Any) -> fhirpath.Expression:
+    """name(fhirpath: "use = 'official'"): the expression that each item is asked (R4 graphql, list navigation)."""
+    if not isinstance(text, str) or len(text) > _LONGEST_PATH:
+        raise Incorrect(f"fhirpath is an expression of at most {_LONGEST_PATH} characters")
+    return fhirpath.compile(text, limited=True)
+
+
 def _kinds(type_: str) -> set[str]:
     return {type_, "Resource", "DomainResource"} if definitions().is_resource(type_) else {type_}
 
@@ -265,7 +286,7 @@ def _choice(type_: str, name: str) -> TypeChoice | None:
 def _fits(item: Any, arguments: Mapping[str, Any]) -> bool:
     """name(use: official): of the items those whose elements have these values."""
     for name, wanted in arguments.items():
-        if name in _PAGING:
+        if name in _NO_ELEMENT:
             continue
         value = item.get(name) if isinstance(item, dict) else None
         values = value if isinstance(value, list) else [value]
