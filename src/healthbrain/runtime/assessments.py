@@ -65,7 +65,7 @@ async def viewer(platform: Platform, connection: Connection, who: Principal) -> 
     """The reader that an account is. Raises Forbidden."""
     scope = await platform.decide(connection, who, "read", "assessment")
     tree = await platform.tree(connection)
-    own = tree.nearest(who.organisation, "institution") if who.organisation in tree else None
+    own = _own(tree, who, scope.organisations)
     top = tree.nearest(who.organisation, "district", "municipality") if who.organisation in tree else None
     areas = scope.organisations if own is None else (own, *tree.ancestors(own))
     return Viewer(
@@ -78,12 +78,11 @@ async def viewer(platform: Platform, connection: Connection, who: Principal) -> 
     )
 
 
-async def seen_runs(connection: Connection, reader: Viewer, scheme: str = "") -> list[Run]:
+async def seen_runs(connection: Connection, reader: Viewer) -> list[Run]:
     """The runs of a reader, newest first."""
-    found = await assessment.runs(
-        connection, organisations=reader.areas, published=not reader.administers, scheme=scheme
+    return await assessment.runs(
+        connection, organisations=reader.areas, published=not reader.administers, unit=reader.unit
     )
-    return [one for one in found if reader.unit is None or one.level == "institution"]
 
 
 async def seen_run(connection: Connection, reader: Viewer, id: int) -> Seen:
@@ -94,7 +93,7 @@ async def seen_run(connection: Connection, reader: Viewer, id: int) -> Seen:
     )
     scheme, inputs = assessment.parts_of(content)
     units = {one.key for one in inputs.units}
-    if hidden or (reader.unit is not None and (run.level != "institution" or reader.unit not in units)):
+    if hidden or (reader.unit is not None and reader.unit not in units):
         raise NotFound("there is no such assessment")
     scores = assessment.score(scheme, inputs)
     if reader.unit is not None:
@@ -125,6 +124,15 @@ async def today(platform: Platform, connection: Connection, seen: Seen) -> Input
     return await assessment.gather(
         connection, seen.scheme, seen.run.period, candidates(tree, seen.run.organisation)
     )  # fmt: skip
+
+
+def _own(tree: Tree, who: Principal, seen: tuple[int, ...] | None) -> int | None:
+    """The institution that sees its own results only; None for who sees further than that (a centre for disease control
+    is an institution, and assesses the district)."""
+    own = tree.nearest(who.organisation, "institution") if who.organisation in tree else None
+    if own is None or seen is None or not set(seen) <= set(tree.subtree(own)):
+        return None
+    return own
 
 
 def _may(who: Principal, action: Action) -> bool:

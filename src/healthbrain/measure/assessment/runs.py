@@ -94,10 +94,11 @@ async def make(
     complete = all(figure.complete for column in inputs.columns for figure in column.figures.values())
     cursor = await connection.execute(
         "insert into assessment_run (scheme, scheme_version, title, title_en, level, period, organisation, content, digest, "
-        "units, complete, made_by, made_at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) returning id",
+        "units, complete, made_by, made_at, covers) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) returning id",
         [
             scheme.id, scheme.version, scheme.title.get("zh") or scheme.title.get("en", ""), scheme.title.get("en", ""),
             scheme.level, period, organisation, content, digest_of(content), len(inputs.units), complete, by, at,
+            [one.key for one in inputs.units],
         ],
     )  # fmt: skip
     row = await cursor.fetchone()
@@ -105,16 +106,16 @@ async def make(
 
 
 async def runs(
-    connection: Connection, *, organisations: Collection[int] | None = None, published: bool = False, scheme: str = ""
-) -> list[Run]:
-    """Runs, newest first: of these organisations' areas (None: all), only what is published, of one scheme."""
+    connection: Connection, *, organisations: Collection[int] | None = None, published: bool = False, unit: str | None = None
+) -> list[Run]:  # fmt: skip
+    """Runs, newest first: of these organisations' areas (None: all), only what is published, only those that cover a unit."""
     cursor = await connection.execute(
         f"select {_COLUMNS} from assessment_run where (%(organisations)s::int[] is null or organisation = any(%(organisations)s)) "  # noqa: S608  # constant columns
-        "and (not %(published)s or state <> 'draft') and (%(scheme)s = '' or scheme = %(scheme)s) "
+        "and (not %(published)s or state <> 'draft') and (%(unit)s::text is null or %(unit)s = any(covers)) "
         "order by made_at desc, id desc limit 500".encode(),
         {
             "organisations": None if organisations is None else list(organisations),
-            "published": published, "scheme": scheme,
+            "published": published, "unit": unit,
         },
     )  # fmt: skip
     return [Run(*row) for row in await cursor.fetchall()]
