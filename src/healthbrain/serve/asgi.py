@@ -74,5 +74,4 @@ def application(settings: Settings) -> Starlette:
 
     hubs = Route("/api/hubs", Hubs(platform).__call__, methods=["GET"])
     plans = [*Plans(platform).routes(), *Assessments(platform).routes(), *Dashboards(platform).routes()]
-    boards = Dashboards(platform).routes()
     return Starlette(routes=[*create_api(platform), hubs, *plans, *create_web(platform)], lifespan=lifespan)
