@@ -22,6 +22,7 @@ _VERBS = {
     "user": "people:user", "organisation": "sources:organisation", "source": "sources:source",
     "client": "applications:client", "audit": "trust:audit", "lake": "lake:lake_group",
     "measure": "measures:measure_group", "assess": "assess:assess_group", "erase": "erase:erase",
+    "dashboard": "dashboards:dashboard_group",
 }  # fmt: skip
 
 

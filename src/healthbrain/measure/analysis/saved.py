@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import orjson
 
+from healthbrain.access import Tree
 from healthbrain.database import Connection
 from healthbrain.errors import Conflict, Incorrect, NotFound
 from healthbrain.measure.analysis.question import Question, question_of
@@ -43,6 +44,12 @@ class Reading:
             "account": self.account, "role": self.role, "above": list(self.above),
             "line": [*self.above, *self.below],
         }  # fmt: skip
+
+
+def reading_of(account: str, role: str, organisation: int, tree: Tree) -> Reading:
+    """An account as a reader of what others share."""
+    above = (organisation, *tree.ancestors(organisation)) if organisation in tree else (organisation,)
+    return Reading(account, role, organisation, above, tree.subtree(organisation))
 
 
 @dataclass(frozen=True, slots=True)

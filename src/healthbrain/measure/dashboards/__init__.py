@@ -23,6 +23,7 @@ from healthbrain.measure.dashboards.board import (
     tile_of,
 )
 from healthbrain.measure.dashboards.files import (
+    LARGEST,
     BuiltIn,
     as_json,
     as_yaml,
@@ -36,6 +37,7 @@ from healthbrain.measure.dashboards.kept import Kept, Listed, Version
 __all__ = [
     "DIRECTIONS",
     "KINDS",
+    "LARGEST",
     "MOST_TILES",
     "OF_A_MEASURE",
     "SIZES",

@@ -90,6 +90,26 @@ async def one(connection: Connection, reading: Reading, id_: int) -> Kept:
     return _kept(row)
 
 
+async def every(connection: Connection) -> list[Listed]:
+    """All boards of all accounts, without their tiles, for who runs the platform."""
+    cursor = await connection.execute(
+        f"select {_WITHOUT_TILES}, jsonb_array_length(q.board -> 'tiles') from dashboard q where q.deleted_at is null "
+        "order by q.id".encode()
+    )
+    return [Listed(_kept(row[:8]), row[8]) for row in await cursor.fetchall()]
+
+
+async def any_one(connection: Connection, id_: int) -> Kept:
+    """A board by its number, for who runs the platform. Raises NotFound."""
+    cursor = await connection.execute(
+        f"select {_COLUMNS} from dashboard q where q.id = %s and q.deleted_at is null".encode(), [id_]
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        raise NotFound("there is no such board")
+    return _kept(row)
+
+
 async def keep(
     connection: Connection, reading: Reading, board: Board, shared: Shared, action: str, at: datetime
 ) -> int:

@@ -50,9 +50,7 @@ class SavedLine:
 async def reading(visit: Visit, connection: Connection) -> Reading:
     """The visitor as a reader of saved questions."""
     tree = await visit.platform.tree(connection)
-    own = visit.who.organisation
-    above = (own, *tree.ancestors(own)) if own in tree else (own,)
-    return Reading(visit.who.account, visit.who.role, own, above, tree.subtree(own))
+    return saved.reading_of(visit.who.account, visit.who.role, visit.who.organisation, tree)
 
 
 def saved_lines(said: Language, found: Sequence[Saved], account: str) -> list[SavedLine]:

@@ -38,7 +38,7 @@ async def begin(visit: Visit) -> Response:
             viewer = await dashboard_tiles.viewer_of(visit, connection)
             uploaded = form.get("file")
             if isinstance(uploaded, UploadFile) and uploaded.filename:
-                content = await uploaded.read(dashboards.files.LARGEST * 3 + 1)
+                content = await uploaded.read(dashboards.LARGEST * 3 + 1)
                 board, action = dashboards.board_of_text(content.decode("utf-8-sig", "replace")), "imported"
             else:
                 name = str(form.get("name", "")).strip()

@@ -230,13 +230,14 @@ async def _drawn(found: Opened, wanted: Wanted) -> list[Shown]:
 
 
 async def _origins(found: Opened, connection: Connection, tiles: Sequence[Shown]) -> list[Origin]:
-    """Which measures and which data sets of the catalogue each tile reads."""
+    """Which measures and which data sets of the catalogue each tile reads; tiles that read the same stand together."""
     said = found.viewer.visit.language
-    return [
-        Origin(shown.title, await _reads(said, connection, found.viewer, one))
-        for one, shown in zip(found.board.tiles, tiles, strict=True)
-        if one.kind != "note" and not one.fault
-    ]
+    titles: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for one, shown in zip(found.board.tiles, tiles, strict=True):
+        if one.kind != "note" and not one.fault:
+            reads = tuple(await _reads(said, connection, found.viewer, one))
+            titles.setdefault(reads, []).append(shown.title)
+    return [Origin(" · ".join(dict.fromkeys(own)), reads) for reads, own in titles.items()]
 
 
 async def _reads(said: Language, connection: Connection, viewer: Viewer, one: Tile) -> list[tuple[str, str]]:
