@@ -193,3 +193,35 @@ async def test_a_transaction_whose_patch_fails_changes_nothing(hb: World) -> Non
     bundle["type"] = "batch"
     answer = await hb.ask("POST", "", "QPZS", json=bundle)
     assert [entry["response"]["status"][:3] for entry in answer.json()["entry"]] == ["200", "412"]
+
+
+XML_PATCH = {"content-type": "application/xml-patch+xml"}
+TO_AMENDED = "<diff xmlns:f='http://hl7.org/fhir'><replace sel='f:Observation/f:status/@value'>amended</replace></diff>"
+
+
+async def test_an_xml_patch_changes_what_it_names_alone_and_in_a_bundle(hb: World) -> None:
+    id_ = await created(hb)
+    answer = await hb.ask("PATCH", f"Observation/{id_}", "QPZS", content=TO_AMENDED, headers=XML_PATCH)
+    assert (answer.status_code, answer.json()["status"]) == (200, "amended"), answer.text
+    assert answer.json()["valueQuantity"] == observation("x", "a-zs")["valueQuantity"]
+    again = TO_AMENDED.replace("amended", "corrected")
+    held = {"resourceType": "Binary", "contentType": "application/xml-patch+xml",
+            "data": base64.b64encode(again.encode()).decode()}  # fmt: skip
+    for kind in ("transaction", "batch"):
+        entry = {"request": {"method": "PATCH", "url": f"Observation/{id_}"}, "resource": held}
+        sent = {"resourceType": "Bundle", "type": kind, "entry": [entry]}
+        answer = await hb.ask("POST", "", "QPZS", json=sent)
+        assert answer.json()["entry"][0]["response"]["etag"] == 'W/"3"'
+    assert (await hb.ask("GET", f"Observation/{id_}", "QPZS")).json()["status"] == "corrected"
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [("<diff><remove sel='Observation/method'/></diff>", 422), ("<diff><remove/></diff>", 400), ("<diff>", 400),
+     ("<diff><remove sel='Observation/status'/></diff>", 422)],
+)  # fmt: skip
+async def test_an_xml_patch_that_does_not_fit_changes_nothing(hb: World, content: str, status: int) -> None:
+    id_ = await created(hb)
+    answer = await hb.ask("PATCH", f"Observation/{id_}", "QPZS", content=content, headers=XML_PATCH)
+    assert (answer.status_code, answer.json()["resourceType"]) == (status, "OperationOutcome"), answer.text
+    assert (await hb.ask("GET", f"Observation/{id_}", "QPZS")).headers["etag"] == 'W/"1"'

@@ -53,7 +53,12 @@ def statement(definitions: Definitions, base: str, since: datetime, added: Seque
             "fhirVersion": "4.0.1",
             "instantiates": ["http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data"],
             "format": ["application/fhir+json", "application/fhir+xml", "json", "xml"],
-            "patchFormat": ["application/json-patch+json", "application/fhir+json", "application/fhir+xml"],
+            "patchFormat": [
+                "application/json-patch+json",
+                "application/xml-patch+xml",
+                "application/fhir+json",
+                "application/fhir+xml",
+            ],
             "rest": [
                 {
                     "mode": "server",

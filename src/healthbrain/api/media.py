@@ -1,4 +1,4 @@
-"""What bodies are written in: FHIR JSON or FHIR XML, either way, and the two kinds of patches.
+"""What bodies are written in: FHIR JSON or FHIR XML, either way, and the three kinds of patches.
 
 Inside, everything is JSON; XML is read where a resource comes in and written when an answer leaves. `_format` counts
 more than Accept (R4 http, 3.1.0.1.11); of several formats in Accept the one with the highest quality is taken.
@@ -29,7 +29,7 @@ _JSON = frozenset({"json", "application/json", "application/fhir+json", "text/js
 _XML = frozenset({"xml", "application/xml", "application/fhir+xml", "text/xml", "application/xml+fhir"})
 _EITHER = frozenset({"*/*", "application/*", "text/html", "*"})  # a browser's own page is JSON
 _LINES = frozenset({"application/fhir+ndjson", "application/ndjson"})  # files of bulk data; their errors are JSON
-_PATCH = frozenset({"application/json-patch+json"})
+_PATCH = frozenset({"application/json-patch+json", "application/xml-patch+xml"})
 _XHTML = "{http://www.w3.org/1999/xhtml}"
 
 
@@ -105,12 +105,12 @@ def check_resource_type(call: Call) -> None:
 
 
 def check_patch_type(call: Call) -> None:
-    """Raises UnsupportedMedia unless the body is a JSON Patch or FHIR Parameters."""
+    """Raises UnsupportedMedia unless the body is a JSON Patch, an XML Patch or FHIR Parameters."""
     kind, rest = _content_type(call)
     if kind not in _PATCH and kind not in _JSON and kind not in _XML:
         raise UnsupportedMedia(
-            "a patch is application/json-patch+json (JSON Patch), or application/fhir+json or application/fhir+xml"
-            " with Parameters (FHIRPath Patch)"
+            "a patch is application/json-patch+json (JSON Patch), application/xml-patch+xml (XML Patch), or"
+            " application/fhir+json or application/fhir+xml with Parameters (FHIRPath Patch)"
         )
     _check_charset(rest)
 

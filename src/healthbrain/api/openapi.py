@@ -24,7 +24,7 @@ _FORM = "application/x-www-form-urlencoded"
 _BODIES = {
     "resource": (_JSON, _XML),
     "parameters": (_JSON, _XML),
-    "patch": ("application/json-patch+json", _JSON),
+    "patch": ("application/json-patch+json", "application/xml-patch+xml", _JSON),
     "form": (_FORM,),
     "query": ("application/json", "application/graphql"),
     "ndjson": ("application/fhir+ndjson",),

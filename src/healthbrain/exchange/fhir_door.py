@@ -17,8 +17,9 @@ from healthbrain.errors import Incorrect, Invalid, Issue, operation_outcome
 from healthbrain.exchange.plausible import future_facts
 from healthbrain.exchange.values import Arrival, Interaction
 from healthbrain.fhir import parse
+from healthbrain.fhir.patch import is_xml_patch
 from healthbrain.fhir.xml import from_xml
-from healthbrain.store import Observer, Store, Write, WriteContext, Written, json_patch
+from healthbrain.store import JSON_PATCH, XML_PATCH, Observer, Store, Write, WriteContext, Written, json_patch
 
 _LARGE = 256 * 1024
 _SPACE = b" \t\r\n"
@@ -72,13 +73,18 @@ async def _write_patch(
     """A patch is a transaction of one entry, as the standard writes patches in bundles."""
     if begins(raw) == b"[":
         json_patch(raw)  # what is wrong with it is said before it travels as base64
-        data = base64.b64encode(raw).decode()
-        patch = {"resourceType": "Binary", "contentType": "application/json-patch+json", "data": data}
+        patch = _held(JSON_PATCH, raw)
+    elif begins(raw) == b"<" and is_xml_patch(raw):
+        patch = _held(XML_PATCH, raw)
     else:
         patch = await read_fhir(raw)
         if patch.get("resourceType") != "Parameters":
-            raise Incorrect("a patch is a JSON Patch or the Parameters of a FHIRPath Patch")
+            raise Incorrect("a patch is a JSON Patch, an XML Patch or the Parameters of a FHIRPath Patch")
     return await write_bundle(connection, store, _conditional(wanted, patch), context, observers, single=True)
+
+
+def _held(kind: str, raw: bytes) -> dict[str, Any]:
+    return {"resourceType": "Binary", "contentType": kind, "data": base64.b64encode(raw).decode()}
 
 
 async def write_bundle(

@@ -17,7 +17,7 @@ from healthbrain.store.entries import actions_of, operations_in, query_of
 from healthbrain.store.keys import patient_key
 from healthbrain.store.metas import united, without
 from healthbrain.store.parameters import Catalog, Custom, catalog
-from healthbrain.store.patching import json_patch
+from healthbrain.store.patching import JSON_PATCH, XML_PATCH, json_patch
 from healthbrain.store.ready import (
     READY_TYPES,
     Ready,
@@ -44,11 +44,13 @@ from healthbrain.store.values import (
 from healthbrain.store.writing import to_the_millisecond
 
 __all__ = [
+    "JSON_PATCH",
     "LARGEST_BUNDLE",
     "NOTHING",
     "READY_TYPES",
     "START",
     "WHOLE",
+    "XML_PATCH",
     "Array",
     "Care",
     "Catalog",

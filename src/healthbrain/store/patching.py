@@ -16,7 +16,7 @@ from typing import Any
 from healthbrain.database import Connection
 from healthbrain.errors import Forbidden, Gone, Incorrect, Malformed, NotFound, PreconditionFailed, Unsupported
 from healthbrain.fhir import parse
-from healthbrain.fhir.patch import apply_fhirpath_patch, apply_json_patch
+from healthbrain.fhir.patch import apply_fhirpath_patch, apply_json_patch, apply_xml_patch
 from healthbrain.store import bodies, keys
 from healthbrain.store.granted import grants_writing, rows_of
 from healthbrain.store.metas import Labelling
@@ -26,24 +26,29 @@ from healthbrain.store.visibility import writable
 
 JSON_PATCH = "application/json-patch+json"
 
-# the operations of a JSON Patch, the Parameters of a FHIRPath Patch, or a change of labels
-Patch = Sequence[Any] | dict[str, Any] | Labelling
+XML_PATCH = "application/xml-patch+xml"
+
+# the operations of a JSON Patch, an XML Patch, the Parameters of a FHIRPath Patch, or a change of labels
+Patch = Sequence[Any] | bytes | dict[str, Any] | Labelling
 
 
 def read_patch(resource: Any, place: str) -> Patch:
-    """The patch in a bundle's entry: Parameters, or a Binary that holds a JSON Patch. Raises Incorrect."""
+    """The patch in a bundle's entry: Parameters, or a Binary that holds a JSON or XML Patch. Raises Incorrect."""
     kind = resource.get("resourceType") if isinstance(resource, dict) else None
     if kind == "Parameters":
         return dict(resource)
     if kind != "Binary":
-        raise Incorrect(f"{place}.resource: PATCH takes Parameters (FHIRPath Patch) or a Binary (JSON Patch)")
-    if resource.get("contentType") != JSON_PATCH:
-        raise Unsupported(f"{place}.resource.contentType: a patch in a Binary is {JSON_PATCH}")
+        raise Incorrect(
+            f"{place}.resource: PATCH takes Parameters (FHIRPath Patch) or a Binary (JSON Patch, XML Patch)"
+        )
+    content = resource.get("contentType")
+    if content not in (JSON_PATCH, XML_PATCH):
+        raise Unsupported(f"{place}.resource.contentType: a patch in a Binary is {JSON_PATCH} or {XML_PATCH}")
     try:
         raw = base64.b64decode(str(resource.get("data", "")), validate=True)
     except (binascii.Error, ValueError):
         raise Malformed(f"{place}.resource.data: is not base64") from None
-    return json_patch(raw)
+    return raw if content == XML_PATCH else json_patch(raw)
 
 
 def json_patch(raw: bytes) -> list[Any]:
@@ -89,6 +94,8 @@ async def patched(
         raise PreconditionFailed(f"{where}: it is not at version {if_match} any more; read it again, then write")
     if isinstance(patch, Labelling):
         return patch.applied(resource), current.version
+    if isinstance(patch, bytes):
+        return apply_xml_patch(resource, patch), current.version
     if isinstance(patch, dict):
         return apply_fhirpath_patch(resource, patch), current.version
     return apply_json_patch(resource, patch), current.version

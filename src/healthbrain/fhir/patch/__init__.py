@@ -1,6 +1,7 @@
-"""Changing a part of a resource: JSON Patch and FHIRPath Patch as pure functions.
+"""Changing a part of a resource: JSON Patch, XML Patch and FHIRPath Patch as pure functions.
 
     apply_json_patch(resource, operations) -> dict       RFC 6902
+    apply_xml_patch(resource, raw) -> dict               RFC 5261
     apply_fhirpath_patch(resource, parameters) -> dict   R4 fhirpatch
 
 The input is never changed: the result is a new resource, or an error and nothing. All operations hold or none does.
@@ -18,7 +19,7 @@ from typing import Any
 from healthbrain.errors import Invalid
 from healthbrain.fhir.patch import fhirpath_patch, json_patch
 
-__all__ = ["apply_fhirpath_patch", "apply_json_patch"]
+__all__ = ["apply_fhirpath_patch", "apply_json_patch", "apply_xml_patch", "is_xml_patch"]
 
 
 def apply_json_patch(resource: dict[str, Any], operations: Sequence[Any]) -> dict[str, Any]:
@@ -35,6 +36,20 @@ def apply_json_patch(resource: dict[str, Any], operations: Sequence[Any]) -> dic
 def apply_fhirpath_patch(resource: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any]:
     """The resource after the operations of a Parameters resource."""
     return _same(resource, fhirpath_patch.apply(copy.deepcopy(resource), parameters))
+
+
+def apply_xml_patch(resource: dict[str, Any], raw: bytes) -> dict[str, Any]:
+    """The resource after the operations of an XML Patch."""
+    from healthbrain.fhir.patch import xml_patch  # only who sends one pays for the XML library
+
+    return _same(resource, xml_patch.apply(resource, raw))
+
+
+def is_xml_patch(raw: bytes) -> bool:
+    """Whether XML is a patch, and not a resource such as the Parameters of a FHIRPath Patch."""
+    from healthbrain.fhir.patch import xml_patch  # as above
+
+    return xml_patch.is_patch(raw)
 
 
 def _same(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
