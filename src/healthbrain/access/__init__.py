@@ -24,6 +24,7 @@ from healthbrain.access.people import (
     accounts,
     create_account,
     disable_account,
+    display_names,
     enable_account,
     set_password,
 )
@@ -97,6 +98,7 @@ __all__ = [
     "default_purpose",
     "disable_account",
     "disable_client",
+    "display_names",
     "doctors_of",
     "enable_account",
     "enable_client",

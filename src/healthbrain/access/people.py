@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import cast, get_args
@@ -65,6 +66,14 @@ async def accounts(connection: Connection) -> list[Account]:
     """All accounts by name."""
     cursor = await connection.execute(_LIST)
     return [Account(*row) for row in await cursor.fetchall()]
+
+
+async def display_names(connection: Connection, names: Iterable[str]) -> dict[str, str]:
+    """What the persons behind accounts are called, for histories; an account that is unknown or has no name keeps its own."""
+    wanted = sorted(set(names))
+    cursor = await connection.execute("select name, display from account where name = any(%s)", [wanted])
+    found = {name: display for name, display in await cursor.fetchall() if display}
+    return {name: found.get(name, name) for name in wanted}
 
 
 async def account(connection: Connection, name: str) -> Account:

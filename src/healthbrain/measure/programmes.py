@@ -43,6 +43,19 @@ def programmes() -> tuple[Programme, ...]:
 
 
 @cache
+def district_programmes() -> tuple[Programme, ...]:
+    """The programmes that municipalities and districts add."""
+    raw = read((resources.files(__package__) / _FILE).read_text("utf-8"), _FILE)
+    return tuple(_programme(id_, one, f"{_FILE}: {id_}") for id_, one in raw["district"].items())
+
+
+@cache
+def district_document() -> str:
+    """The paper that the added programmes come from."""
+    return str(read((resources.files(__package__) / _FILE).read_text("utf-8"), _FILE)["district_document"])
+
+
+@cache
 def document() -> str:
     """The papers that the list comes from."""
     return str(read((resources.files(__package__) / _FILE).read_text("utf-8"), _FILE)["document"])
@@ -51,13 +64,13 @@ def document() -> str:
 def programmes_of(text: str, where: str) -> tuple[Programme, ...]:
     """Programmes from their YAML; `where` names it in errors. Raises Incorrect."""
     raw = read(text, where)
-    known(raw, {"document", "programmes"}, where)
+    known(raw, {"document", "programmes", "district_document", "district"}, where)
     return tuple(_programme(id_, one, f"{where}: {id_}") for id_, one in raw["programmes"].items())
 
 
 def programme(id_: str) -> Programme:
     """The programme of that id. Raises NotFound."""
-    found = next((one for one in programmes() if one.id == id_), None)
+    found = next((one for one in (*programmes(), *district_programmes()) if one.id == id_), None)
     if found is None:
         raise NotFound("there is no programme of this name")
     return found

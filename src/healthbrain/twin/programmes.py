@@ -15,7 +15,7 @@ from random import Random
 from healthbrain.terms import systems
 from healthbrain.twin import institutions
 from healthbrain.twin.chance import Weighted, number, pick, stream, whole
-from healthbrain.twin.events import Care, Enrolment, Event, Known, Note, Referral, Visit
+from healthbrain.twin.events import Care, Enrolment, Event, Known, Note, Referral, Shot, Visit
 from healthbrain.twin.institutions import Staff
 from healthbrain.twin.people import Resident
 from healthbrain.twin.season import Calendar
@@ -76,6 +76,7 @@ class Programmes:
         if self.who.sex == "F" and 33 <= age < 66:
             self._screening()
         self._referrals()
+        self._district(age)
         return self.events
 
     # -- mothers and children
@@ -227,6 +228,34 @@ class Programmes:
                 self._refer("up", visit, visit.at.date() - timedelta(days=1 + draw % 4))
             elif visit.kind == "inpatient" and draw < 420:
                 self._refer("down", visit, visit.until.date() + timedelta(days=1 + draw % 3))
+
+    def _district(self, age: float) -> None:
+        """Programmes that districts add: draws of their own, last, so that everything before stays as it was."""
+        self.rng = rng = stream(self.seed, "district programmes", self.who.key)
+        screened, vaccinated, helped, given, family, fine = (rng.random() for _ in range(6))
+        day = self.first + timedelta(days=int(rng.random() * max(1, (self.last - self.first).days)))
+        if 50 <= age < 75 and screened < 0.24:
+            self._care("colorectal-screening", day)
+        if age >= 60 and vaccinated < 0.11:
+            at = self.calendar.on(rng, day)
+            if self.first <= day < self.last:
+                self._add(Shot(self._next(), self.centre, at, self.doctor, "PPV23", 1, f"PPV{day:%y%m}"))
+        if age >= 18 and helped < 0.018:
+            self._care("psychological-service", day)
+        if 15 <= age < 50 and given < 0.06:
+            self._care("contraceptives", day)
+        if age >= 49 and family < 0.006:
+            self._enrol("special-family", max(self.who.arrived or day, self.calendar.start - timedelta(days=400)))
+            if family < 0.0052:
+                self._care("special-family-checkup", day)
+        managed = any(isinstance(one, Enrolment) and one.service.startswith(("htn-", "dm-")) for one in self.before)
+        if managed and fine < 0.55:
+            self._enrol("chronic-fine", day)
+        for booked in [
+            one for one in self.events if isinstance(one, Enrolment) and one.service == "maternal-management"
+        ]:
+            if rng.random() < 0.9:
+                self._care("down-screening", booked.since + timedelta(days=whole(rng, 14, 50)), place=MATERNITY)
 
     # -- parts
 

@@ -16,11 +16,13 @@ from starlette.responses import Response
 from healthbrain import measure
 from healthbrain.access import Tree
 from healthbrain.database import Connection
-from healthbrain.measure import Definition, Figure, suppression
+from healthbrain.measure import Definition, Figure, own_programmes, suppression
 from healthbrain.measure.periods import spans
 from healthbrain.measure.plans import plans
 from healthbrain.measure.programmes import (
     Programme,
+    district_document,
+    district_programmes,
     document,
     programme,
     programmes,
@@ -88,9 +90,10 @@ class ProgrammesPage:
     area: str
     area_name: str
     areas: Sequence[tuple[str, str]]
-    groups: Sequence[Group]
+    parts: Sequence[tuple[str, str, Sequence[Group]]]  # key, heading, programmes
     report: str
     document: str
+    may_make: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,32 +156,40 @@ async def overview(visit: Visit) -> Response:
     """All programmes at one place, each with its latest figures."""
     async with visit.platform.pool.connection() as connection:
         view = await _view(visit, connection)
-        groups = [await _group(view, number, one, "") for number, one in enumerate(programmes(), 1)]
+        national = [await _group(view, number, one, "") for number, one in enumerate(programmes(), 1)]
+        added = [await _group(view, number, one, "") for number, one in enumerate(district_programmes(), 1)]
+        own = [await _group(view, number, one, "") for number, one in enumerate(await _own(view), 1)]
         areas = await _areas(view)
+    said = view.said
     page = ProgrammesPage(
         area=view.area.code,
         area_name=view.area.name,
         areas=areas,
-        groups=groups,
+        parts=[
+            ("national", said.say(N_("National programmes")), national),
+            ("district", said.say(N_("Programmes that the municipality and district add")), added),
+            ("own", said.say(N_("Own programmes")), own),
+        ],
         report="/programmes/report" + (f"?{urlencode({'area': view.area.code})}" if view.area.code else ""),
-        document=document(),
+        document=f"{document()}；{district_document()}",
+        may_make=view.whole and visit.may("write", "indicator"),
     )
     return show(visit, "programmes.html", page, crumbs=_crumbs(visit))
 
 
 async def one_programme(visit: Visit) -> Response:
     """One programme by town and by institution, the latest period of each measure."""
-    said, one = visit.language, programme(visit.request.path_params["programme"])
+    said, named = visit.language, visit.request.path_params["programme"]
     tables: list[PlacesTable] = []
     async with visit.platform.pool.connection() as connection:
         view = await _view(visit, connection)
-        for id_ in one.measures:
-            definition = view.known[id_]
+        one = next((own for own in await _own(view) if own.id == named), None) or programme(named)
+        for definition in [view.known[id_] for id_ in one.measures if id_ in view.known]:
             if view.whole:
                 tables.append(_table(view, definition, await _by_town(view, definition), N_("By town")))
             tables.append(_table(view, definition, await _by_institution(view, definition), N_("By institution")))
     title = figures.words(said, one.title)
-    page = ProgrammePage(title, figures.words(said, one.group), _why_empty(said, one), [t for t in tables if t.rows])
+    page = ProgrammePage(title, figures.words(said, one.group), _why_empty(view, one), [t for t in tables if t.rows])
     return show(visit, "programme.html", page, crumbs=[*_crumbs(visit), Crumb(title)])
 
 
@@ -189,7 +200,8 @@ async def report(visit: Visit) -> Response:
     period = visit.query.get("period", "") or choices[1]
     async with visit.platform.pool.connection() as connection:
         view = await _view(visit, connection)
-        groups = [await _group(view, number, one, period) for number, one in enumerate(programmes(), 1)]
+        listed = (*programmes(), *district_programmes(), *await _own(view))
+        groups = [await _group(view, number, one, period) for number, one in enumerate(listed, 1)]
         areas = await _areas(view)
     title = said.say(N_("Report of the national basic public health programmes"))
     if visit.query.get("format") == "xlsx":
@@ -241,8 +253,8 @@ async def _areas(view: _View) -> list[tuple[str, str]]:
 async def _group(view: _View, number: int, one: Programme, period: str) -> Group:
     """A programme's lines: of the report of `period`, or the latest figures when it is empty."""
     said, lines = view.said, list[Line]()
-    for id_ in one.measures:
-        definition = view.known[id_]
+    for definition in [view.known[id_] for id_ in one.measures if id_ in view.known]:
+        id_ = definition.id
         series = await measure.trend(view.connection, id_, level=view.area.level, key=view.area.key)
         series = [figure for figure in series if figure.version == definition.version]
         labels = [figure.period for figure in series]
@@ -254,14 +266,26 @@ async def _group(view: _View, number: int, one: Programme, period: str) -> Group
             )
         if not chosen and not (period and definition.period == "year" and "Q" in period):
             lines.append(_line(view, definition, None, view.area.code))
-    empty = _why_empty(said, one) or (
+    empty = _why_empty(view, one) or (
         "" if lines else said.say(N_("Known by the year; it stands in the report of the year."))
     )
     return Group(number, one.id, figures.words(said, one.title), figures.words(said, one.group), lines, empty)
 
 
-def _why_empty(said: Language, one: Programme) -> str:
-    return "" if one.measures else said.say(N_("No data of this programme reach the platform, so nothing is counted."))
+def _why_empty(view: _View, one: Programme) -> str:
+    if not one.measures:
+        return view.said.say(N_("No data of this programme reach the platform, so nothing is counted."))
+    if not set(one.measures) & set(view.known):
+        return view.said.say(N_("Its measure waits in the workbench until a second person publishes it."))
+    return ""
+
+
+async def _own(view: _View) -> list[Programme]:
+    """The district's own programmes that are open, for who sees the whole district or belongs to it."""
+    found = await own_programmes.owned(view.connection, None)
+    top = view.tree.nearest(view.visit.who.organisation, "district", "municipality")
+    within = view.tree.subtree(top) if top is not None else ()
+    return [one.programme for one in found if not one.closed and one.organisation in within]
 
 
 async def _shown(view: _View, definition: Definition, series: Sequence[Figure], label: str) -> Figure | None:

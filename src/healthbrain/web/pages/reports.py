@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from urllib.parse import quote
@@ -13,6 +13,7 @@ from markupsafe import Markup
 from starlette.responses import RedirectResponse, Response
 
 from healthbrain import audit
+from healthbrain.access import display_names
 from healthbrain.database import Connection
 from healthbrain.errors import HealthBrainError, NotFound
 from healthbrain.measure import monitoring, reports, supervision
@@ -111,9 +112,10 @@ async def overview(visit: Visit) -> Response:
     async with visit.platform.pool.connection() as connection:
         await _see(visit, connection)
         found = await reports.reports(connection, visit.query.get("plan", ""))
+        names = await display_names(connection, [one.made_by for one in found])
     today = visit.at.astimezone(CHINA).date()
     page = ReportsPage(
-        lines=[_line(said, one) for one in found],
+        lines=[_line(said, one, names) for one in found],
         plans=[(one.id, figures.words(said, one.title)) for one in all_plans()],
         plan=visit.query.get("plan", "") or all_plans()[0].id,
         kinds=[(kind, said.say(KIND_WORDS[kind])) for kind in KINDS],
@@ -151,7 +153,8 @@ async def one_report(visit: Visit) -> Response:
     async with visit.platform.pool.connection() as connection:
         await _see(visit, connection)
         report, content = await reports.read(connection, visit.request.path_params["report"])
-    page = _page(visit, report, paper_of(content) if content else None)
+        names = await display_names(connection, [report.made_by])
+    page = _page(visit, report, paper_of(content) if content else None, names)
     toast = Toast(said.say(_SAID[visit.query["said"]])) if visit.query.get("said") in _SAID else None
     return show(visit, "report.html", page, crumbs=[*_crumbs(visit), Crumb(page.title)], toast=toast)
 
@@ -233,7 +236,7 @@ async def _work(visit: Visit, id: int, one: Plan, kind: ReportKind, period: str,
             raise
 
 
-def _page(visit: Visit, report: Report, paper: Paper | None) -> ReportPage:
+def _page(visit: Visit, report: Report, paper: Paper | None, names: Mapping[str, str]) -> ReportPage:
     said = visit.language
     may_write = visit.may("write", "report")
     if paper is None:
@@ -241,7 +244,7 @@ def _page(visit: Visit, report: Report, paper: Paper | None) -> ReportPage:
         paper = replace(empty, title=f"{said.say(KIND_WORDS[report.kind])} {report.period}")
     own = language("zh-CN" if paper.language == "zh-CN" else "en")
     return ReportPage(
-        line=_line(said, report),
+        line=_line(said, report, names),
         done=report.done,
         steps=report.steps,
         making=report.state == "making",
@@ -269,7 +272,7 @@ def _page(visit: Visit, report: Report, paper: Paper | None) -> ReportPage:
     )
 
 
-def _line(said: Language, one: Report) -> ReportLine:
+def _line(said: Language, one: Report, names: Mapping[str, str]) -> ReportLine:
     label, look, sign = _STATES[one.state]
     return ReportLine(
         id=one.id,
@@ -279,7 +282,7 @@ def _line(said: Language, one: Report) -> ReportLine:
         edition=one.edition,
         state=(said.say(label), look, sign),
         made=said.time(one.made_at),
-        by=one.made_by,
+        by=names.get(one.made_by, one.made_by),
         published=said.time(one.published_at) if one.published_at else "",
         digest=one.digest[:12],
         ready=one.state in ("draft", "published"),

@@ -12,6 +12,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.responses import RedirectResponse, Response
 
 from healthbrain import audit
+from healthbrain.access import display_names
 from healthbrain.database import Connection
 from healthbrain.errors import Forbidden, Incorrect, NotFound
 from healthbrain.measure import supervision
@@ -124,6 +125,7 @@ async def one_task(visit: Visit) -> Response:
         task = await _visible(visit, connection, scope)
         tree = await visit.platform.tree(connection)
         history = await supervision.history(connection, task.id)
+        names = await display_names(connection, [one.by for one in history])
     side = supervision_view.side(visit)
     line = supervision_view.line(visit, task, tree)
     page = TaskPage(
@@ -133,7 +135,7 @@ async def one_task(visit: Visit) -> Response:
         steps=[
             StepLine(
                 said.say(STEPS[one.action]),
-                one.by if one.by != "system" else said.say(N_("by itself")),
+                names[one.by] if one.by != "system" else said.say(N_("by itself")),
                 one.role,
                 said.time(one.at),
                 said.say(LEVELS.get(int(one.text), ""))

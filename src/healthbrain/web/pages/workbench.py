@@ -15,6 +15,7 @@ from urllib.parse import quote
 from starlette.datastructures import UploadFile
 from starlette.responses import RedirectResponse, Response
 
+from healthbrain.access import display_names
 from healthbrain.database import Connection
 from healthbrain.errors import Forbidden, HealthBrainError, Incorrect, Invalid
 from healthbrain.fhir import dump
@@ -314,6 +315,7 @@ async def _page(visit: Visit, own: Own, *, try_it: bool = False, error: str = ""
         people = whole and await cockpit.sees_people(visit, connection)
         kept = await drafts.cases(connection, own)
         events = await drafts.history(connection, own)
+        names = await display_names(connection, [one.by for one in events])
         asked = try_it or "preview" in visit.query
         tried = await _tried(visit, connection, own, people=people) if asked else _Tried()
     errors = _errors(said, version.form) if version.form else {}
@@ -330,7 +332,7 @@ async def _page(visit: Visit, own: Own, *, try_it: bool = False, error: str = ""
         previewed=tried.done, may_people=people, sample=tried.sample,
         cases=[(id_, case.name, mask_number(case.subject) if case.subject else said.say(N_("resources")), case.expected) for id_, case in kept],
         outcomes={id_: tried.outcomes[id_] for id_, case in kept if id_ in tried.outcomes and (people or not case.subject)}, expected={key: said.say(text) for key, text in words.OUTCOMES.items()},
-        history=[(said.time(one.at), one.by, str(one.number), said.say(words.ACTIONS.get(one.action, one.action)), one.note) for one in events],
+        history=[(said.time(one.at), names[one.by], str(one.number), said.say(words.ACTIONS.get(one.action, one.action)), one.note) for one in events],
     )  # fmt: skip
     return show(visit, "workbench_measure.html", page, crumbs=[*_crumbs(said), Crumb(own.id)], toast=_toast(visit))
 

@@ -10,7 +10,7 @@ from typing import Any
 from reportlab.lib.colors import HexColor
 from reportlab.lib.pagesizes import A4, landscape
 from reportlab.lib.styles import ParagraphStyle
-from reportlab.platypus import KeepTogether, PageBreak, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
+from reportlab.platypus import CondPageBreak, KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
 from healthbrain.web.language import N_, Language
 from healthbrain.web.paper import columns, drawing, fonts
@@ -20,6 +20,7 @@ _LIGHTS = {
     "met": "#d3f0dc", "on_track": "#d3f0dc", "at_risk": "#fdebc8", "off_track": "#fbd5d5", "no_data": "#eceff1",
     "not_measurable": "#eceff1",
 }  # fmt: skip
+_ROOM = 220  # points that a table or the first chart needs; with less left a new page begins
 _WIDTHS = (52, 92, 32, 42, 44, 54, 76, 40, 74, 48, 86, 36)
 
 
@@ -37,8 +38,8 @@ def pdf(said: Language, paper: Paper, digest: str = "") -> bytes:
     for section in paper.sections:
         rows = [_words(text, plain) for text in section.text.split("\n") if text.strip()]
         story += [KeepTogether([_words(section.heading, head), *rows[:1]]), *rows[1:]]
-    story += [PageBreak(), _words(said.say(N_("All indicators")), head), _table(said, paper, small)]
-    story += [PageBreak(), _words(said.say(N_("Charts")), head)]
+    story += [CondPageBreak(_ROOM), _words(said.say(N_("All indicators")), head), _table(said, paper, small)]
+    story += [CondPageBreak(_ROOM), _words(said.say(N_("Charts")), head)]
     for line in paper.lines:
         drawn = drawing.pdf(line, fonts.REGULAR)
         if drawn is not None:
