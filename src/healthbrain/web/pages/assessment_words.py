@@ -24,7 +24,11 @@ STATES: Mapping[str, tuple[str, str, str]] = {
     "published": (N_("Published"), "ok", "check"),
     "closed": (N_("Closed"), "", "lock"),
 }
-LEVELS: Mapping[str, str] = {"institution": N_("Institutions"), "town": N_("Towns"), "district": N_("The whole area")}
+LEVELS: Mapping[str, str] = {
+    "institution": N_("each institution"),
+    "town": N_("each town"),
+    "district": N_("The whole area"),
+}
 SPANS: Mapping[str, str] = {"year": N_("year"), "quarter": N_("quarter"), "month": N_("month")}
 RULES: Mapping[str, str] = {
     "linear": N_("in proportion between floor and target"),

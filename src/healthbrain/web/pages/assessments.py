@@ -6,10 +6,7 @@ few people are hidden with their points from who may not see people. Recomputing
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
-from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
 
@@ -17,18 +14,16 @@ from healthbrain import audit, measure
 from healthbrain.database import Connection
 from healthbrain.errors import Forbidden, Incorrect
 from healthbrain.measure import Definition, assessment
-from healthbrain.measure.assessment import Points, Remark, Run, Score
-from healthbrain.measure.periods import spans
 from healthbrain.runtime import assessments as seeing
 from healthbrain.runtime.assessments import Seen, Viewer
 from healthbrain.web.export import csv_response, excel_response
 from healthbrain.web.language import CHINA, N_, Language
+from healthbrain.web.pages import assessment_view as view
 from healthbrain.web.pages import assessment_words as words
 from healthbrain.web.pages import figures
 from healthbrain.web.screen import Crumb, Toast, show
 from healthbrain.web.visit import Visit
 
-WHOLE = "area"  # in addresses: the unit of a run over the whole area, whose key is empty
 SAID = {
     "made": N_("The assessment is made; it is a draft until it is published."),
     "published": N_("The assessment is published: every institution sees its own result."),
@@ -40,172 +35,6 @@ SAID = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class SchemeLine:
-    """A scheme in the list."""
-
-    id: str
-    title: str
-    about: str
-    level: str
-    span: str
-    items: int
-    version: int
-    own: bool
-
-
-@dataclass(frozen=True, slots=True)
-class RunLine:
-    """A run in the list."""
-
-    id: int
-    title: str
-    period: str
-    version: int
-    state: tuple[str, str, str]
-    units: int
-    complete: bool
-    made: str
-    by: str
-    url: str
-    digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class OverviewPage:
-    """Context of assessments.html."""
-
-    schemes: Sequence[SchemeLine]
-    runs: Sequence[RunLine]
-    administers: bool
-    waiting: int
-    year: int
-    examples: str
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A group's sum in the ranking."""
-
-    text: str
-    share: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Rank:
-    """One line of the ranking."""
-
-    rank: str
-    name: str
-    url: str
-    total: str
-    share: float | None
-    grade: tuple[str, str, str]
-    groups: Sequence[Cell]
-    counted: str
-    remarks: int
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeLine:
-    """A unit whose result is another on the figures of today."""
-
-    name: str
-    then: str
-    now: str
-    items: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class RunPage:
-    """Context of assessment.html."""
-
-    line: RunLine
-    scheme_url: str
-    about: str
-    weights: str
-    groups: Sequence[tuple[str, str]]
-    ranks: Sequence[Rank]
-    grades: Sequence[tuple[tuple[str, str, str], int]]
-    open: bool
-    published: bool
-    administers: bool
-    protected: bool
-    proof: tuple[bool, str, str] | None
-    compared: bool
-    changes: Sequence[ChangeLine]
-    csv: str
-    excel: str
-    today: str
-
-
-@dataclass(frozen=True, slots=True)
-class ItemLine:
-    """One item of a unit's sheet."""
-
-    measure: str
-    title: str
-    url: str
-    version: str
-    value: str
-    counts: Sequence[tuple[str, str]]  # numerator and denominator with where they lead
-    small: bool
-    periods: str
-    as_of: str
-    rule: str
-    sum: str
-    points: str
-    most: str
-    share: float | None
-    looks: str
-    note: str
-
-
-@dataclass(frozen=True, slots=True)
-class GroupLine:
-    """One group of a unit's sheet."""
-
-    title: str
-    points: str
-    items: Sequence[ItemLine]
-
-
-@dataclass(frozen=True, slots=True)
-class RemarkLine:
-    """What was said."""
-
-    id: int
-    kind: tuple[str, str]
-    about: str
-    text: str
-    outcome: str
-    by: str
-    at: str
-    answerable: bool
-    answer: bool
-
-
-@dataclass(frozen=True, slots=True)
-class UnitPage:
-    """Context of assessment_unit.html."""
-
-    line: RunLine
-    name: str
-    key: str
-    total: str
-    grade: tuple[str, str, str]
-    rank: str
-    earned: str
-    groups: Sequence[GroupLine]
-    protected: bool
-    remarks: Sequence[RemarkLine]
-    items: Sequence[tuple[str, str]]
-    may_appeal: bool
-    may_remark: bool
-    may_answer: bool
-    outcomes: Sequence[tuple[str, str]]
-
-
 async def overview(visit: Visit) -> Response:
     """Schemes, runs and the form for a new run; for an institution its published results."""
     said = visit.language
@@ -215,16 +44,16 @@ async def overview(visit: Visit) -> Response:
         found = await seeing.seen_runs(connection, reader)
         waiting = await assessment.unanswered(connection, reader.areas) if reader.administers else 0
     today = visit.at.astimezone(CHINA).date()
-    page = OverviewPage(
+    page = view.OverviewPage(
         schemes=[
-            SchemeLine(
+            view.SchemeLine(
                 one.scheme.id, figures.words(said, one.scheme.title), figures.words(said, one.scheme.about) if one.scheme.about else "",
                 said.say(words.LEVELS[one.scheme.level]), said.say(words.SPANS[one.scheme.period]),
                 len(list(one.scheme.items)), one.scheme.version, one.own,
             )
             for one in kept
         ],
-        runs=[_line(said, one, reader) for one in found],
+        runs=[view.line(said, one, reader) for one in found],
         administers=reader.administers,
         waiting=waiting,
         year=today.year,
@@ -257,7 +86,7 @@ async def one_run(visit: Visit) -> Response:
         reader = await seeing.viewer(visit.platform, connection, visit.who)
         seen = await seeing.seen_run(connection, reader, int(visit.request.path_params["run"]))
         if reader.unit is not None:
-            return RedirectResponse(_unit_url(seen.run.id, reader.unit), 303)
+            return RedirectResponse(view.unit_url(seen.run.id, reader.unit), 303)
         known = {one.id: one for one in await measure.in_force(connection)}
         said_of = await assessment.remarks(connection, seen.run.id)
         changes = None
@@ -272,13 +101,13 @@ async def one_run(visit: Visit) -> Response:
         proof = (found.same, found.kept, found.recomputed)
     count = {unit.key: sum(one.unit == unit.key for one in said_of) for unit in seen.inputs.units}
     totals = [one.grade for one in seen.scores]
-    page = RunPage(
-        line=_line(said, seen.run, reader),
+    page = view.RunPage(
+        line=view.line(said, seen.run, reader),
         scheme_url=f"/assessments/schemes/{seen.scheme.id}",
         about=figures.words(said, seen.scheme.about) if seen.scheme.about else "",
         weights=words.weights_source(said, seen.scheme),
         groups=[(figures.words(said, one.title), f"{one.weight.normalize():f}") for one in seen.scheme.groups],
-        ranks=[_rank(said, seen, one, reader, count.get(one.unit, 0)) for one in seen.scores],
+        ranks=[view.rank(said, seen, one, reader, count.get(one.unit, 0)) for one in seen.scores],
         grades=[(words.grade(said, one), totals.count(one)) for one in (*assessment.GRADES, "") if totals.count(one)],
         open=seen.run.state == "draft",
         published=seen.run.state == "published",
@@ -286,7 +115,7 @@ async def one_run(visit: Visit) -> Response:
         protected=not reader.people and any(assessment.hidden_items(one, seen.columns) for one in seen.scores),
         proof=proof,
         compared=changes is not None,
-        changes=_changes(said, seen, reader, known, changes or []),
+        changes=view.changes(said, seen, reader, known, changes or []),
         csv=visit.at_url(format="csv", verify="", today=""),
         excel=visit.at_url(format="xlsx", verify="", today=""),
         today=said.time(visit.at),
@@ -336,35 +165,21 @@ async def one_unit(visit: Visit) -> Response:
         known = {one.id: one for one in await measure.in_force(connection)}
         said_of = await assessment.remarks(connection, seen.run.id, key)
     unit, one = seen.unit(key), seen.score(key)
-    hidden = frozenset() if reader.people else assessment.hidden_items(one, seen.columns)
-    no_total = bool(hidden) and assessment.hides_total(one, hidden)
+    hidden, no_total = view.hidden_of(one, seen, reader)
     today = visit.at.astimezone(CHINA).date()
-    groups = [
-        GroupLine(
-            figures.words(said, group.title),
-            "*"
-            if hidden & {item.measure for item in group.items}
-            else f"{one.groups[group.id].points} / {one.groups[group.id].most.normalize():f}",
-            [
-                _item(said, seen, one, item.measure, known.get(item.measure), unit.code, hidden, today)
-                for item in group.items
-            ],
-        )
-        for group in seen.scheme.groups
-    ]
-    titles = [(item.measure, _title(said, known.get(item.measure), item.measure)) for item in seen.scheme.items]
+    titles = [(item.measure, view.title(said, known.get(item.measure), item.measure)) for item in seen.scheme.items]
     published = seen.run.state == "published"
-    page = UnitPage(
-        line=_line(said, seen.run, reader),
+    page = view.UnitPage(
+        line=view.line(said, seen.run, reader),
         name=words.unit_name(said, unit),
-        key=key or WHOLE,
-        total="*" if no_total else _total(one),
+        key=key or view.WHOLE,
+        total="*" if no_total else view.total(one),
         grade=words.grade(said, one.grade),
         rank=said.say(N_("%(rank)s of %(units)s")) % {"rank": one.rank, "units": seen.units} if one.rank else "—",
         earned="*" if no_total else f"{one.earned} / {one.available.normalize():f}",
-        groups=groups,
+        groups=view.group_lines(said, seen, one, known, hidden, today),
         protected=bool(hidden),
-        remarks=_remarks(said, said_of, dict(titles)),
+        remarks=view.remark_lines(said, said_of, dict(titles)),
         items=titles,
         may_appeal=reader.speaks and reader.unit is not None and published,
         may_remark=reader.speaks and seen.run.state != "draft",
@@ -401,7 +216,7 @@ async def say(visit: Visit) -> Response:
             connection,
             [visit.event("C", "assessment", f"{id_}/{key}", detail=f"{kind} {made}", interaction="assessment")],
         )
-    return RedirectResponse(f"{_unit_url(id_, key)}?said=said", 303)
+    return RedirectResponse(f"{view.unit_url(id_, key)}?said=said", 303)
 
 
 async def _commission(visit: Visit, connection: Connection) -> Viewer:
@@ -410,131 +225,6 @@ async def _commission(visit: Visit, connection: Connection) -> Viewer:
     if not reader.administers:
         raise Forbidden("assessments are made by the commission of a district or a city")
     return reader
-
-
-def _line(said: Language, one: Run, reader: Viewer) -> RunLine:
-    return RunLine(
-        id=one.id,
-        title=one.title if said.chinese or not one.title_en else one.title_en,
-        period=words.period(said, one.period),
-        version=one.scheme_version,
-        state=words.state(said, one.state),
-        units=one.units,
-        complete=one.complete,
-        made=said.time(one.made_at),
-        by=one.made_by,
-        url=f"/assessments/{one.id}" if reader.unit is None else _unit_url(one.id, reader.unit),
-        digest=one.digest,
-    )
-
-
-def _rank(said: Language, seen: Seen, one: Score, reader: Viewer, remarks: int) -> Rank:
-    hidden = frozenset() if reader.people else assessment.hidden_items(one, seen.columns)
-    groups = assessment.hidden_groups(seen.scheme, hidden)
-    no_total = bool(hidden) and assessment.hides_total(one, hidden)
-    return Rank(
-        rank=str(one.rank or "—"),
-        name=words.unit_name(said, seen.unit(one.unit)),
-        url=_unit_url(seen.run.id, one.unit),
-        total="*" if no_total else _total(one),
-        share=None if no_total or one.total is None else float(one.total),
-        grade=words.grade(said, one.grade),
-        groups=[_cell(one, group.id, group.id in groups) for group in seen.scheme.groups],
-        counted=f"{one.available.normalize():f}",
-        remarks=remarks,
-    )
-
-
-def _cell(one: Score, group: str, hidden: bool) -> Cell:
-    part = one.groups[group]
-    if hidden:
-        return Cell("*", None)
-    if not part.most:
-        return Cell("—", None)
-    return Cell(str(part.points), float(part.points / part.most * 100))
-
-
-def _item(
-    said: Language, seen: Seen, one: Score, id_: str, definition: Definition | None, code: str,
-    hidden: frozenset[str], today: date,
-) -> ItemLine:  # fmt: skip
-    item = next(item for item in seen.scheme.items if item.measure == id_)
-    column, points = seen.columns[id_], one.items[id_]
-    figure, away = column.figures.get(one.unit), id_ in hidden
-    target = column.target and words.value(said, None, float(column.target)).rstrip("0").rstrip(".")
-    counts: list[tuple[str, str]] = []
-    if figure is not None and not away and figure.denominator is not None:
-        counts = [
-            (said.number(figure.numerator), _members(definition, figure.periods, code, "inside", today)),
-            (said.number(figure.denominator), _members(definition, figure.periods, code, "", today)),
-        ]
-    return ItemLine(
-        measure=id_,
-        title=_title(said, definition, id_),
-        url=f"/measures/{id_}" + (f"?{urlencode({'area': code})}" if code else ""),
-        version=column.version,
-        value="*" if away else words.value(said, definition, figure.value if figure else None),
-        counts=counts,
-        small=figure is not None and figure.small,
-        periods=words.periods(said, figure.periods if figure else ()),
-        as_of=figure.as_of[:16].replace("T", " ") if figure else "",
-        rule=words.rule(said, item, target),
-        sum=said.say(N_("hidden: too few persons"))
-        if away
-        else words.sum_of(said, item, points, figure, column.side, target),
-        points="*" if away else _points(points),
-        most=f"{item.weight.normalize():f}",
-        share=None if away or not points.most else float(points.points / points.most * 100),
-        looks="" if points.state == "scored" else points.state,
-        note=item.note,
-    )
-
-
-def _members(definition: Definition | None, periods: Sequence[str], code: str, group: str, today: date) -> str:
-    """The list of people behind a count, when the measure keeps one for that period."""
-    if definition is None or definition.population is None or not definition.members or len(periods) != 1:
-        return ""
-    if periods[0] not in {span.label for span in spans(definition, today)}:
-        return ""
-    asked = {"measure": definition.id, "period": periods[0], "area": code, "group": group}
-    return "/cockpit/persons?" + urlencode({key: value for key, value in asked.items() if value})
-
-
-def _remarks(said: Language, found: Sequence[Remark], titles: dict[str, str]) -> list[RemarkLine]:
-    answered = {one.answers for one in found}
-    return [
-        RemarkLine(
-            id=one.id,
-            kind=(said.say(words.KINDS[one.kind][0]), words.KINDS[one.kind][1]),
-            about=titles.get(one.item, one.item),
-            text=one.text,
-            outcome=said.say(words.OUTCOMES[one.outcome]) if one.outcome else "",
-            by=one.by,
-            at=said.time(one.at),
-            answerable=one.kind != "answer" and one.id not in answered,
-            answer=one.kind == "answer",
-        )
-        for one in found
-    ]
-
-
-def _changes(
-    said: Language, seen: Seen, reader: Viewer, known: dict[str, Definition], found: Sequence[assessment.Changed]
-) -> list[ChangeLine]:
-    """Differences to today; without numbers for who may not see people where one is hidden."""
-    lines = []
-    for one in found:
-        old = one.then
-        away = not reader.people and old is not None and bool(assessment.hidden_items(old, seen.columns))
-        lines.append(
-            ChangeLine(
-                words.unit_name(said, one.unit),
-                "*" if away else _total(one.then) if one.then else "—",
-                "*" if away else _total(one.now) if one.now else "—",
-                [_title(said, known.get(item), item) for item in one.items],
-            )
-        )
-    return lines
 
 
 def _file(visit: Visit, seen: Seen, reader: Viewer, known: dict[str, Definition], form: str) -> Response:
@@ -550,8 +240,7 @@ def _file(visit: Visit, seen: Seen, reader: Viewer, known: dict[str, Definition]
     rows: list[list[object]] = []
     for one in seen.scores:
         unit = seen.unit(one.unit)
-        hidden = frozenset() if reader.people else assessment.hidden_items(one, seen.columns)
-        no_total = bool(hidden) and assessment.hides_total(one, hidden)
+        hidden, no_total = view.hidden_of(one, seen, reader)
         start: list[object] = [
             one.rank or "", words.unit_name(said, unit), unit.code,
             "*" if no_total else ("" if one.total is None else float(one.total)), words.grade(said, one.grade)[0],
@@ -564,11 +253,11 @@ def _file(visit: Visit, seen: Seen, reader: Viewer, known: dict[str, Definition]
                     [figure.value, figure.numerator, figure.denominator] if figure else ["", "", ""]
                 )  # fmt: skip
                 rows.append([
-                    *start, figures.words(said, group.title), _title(said, known.get(item.measure), item.measure), item.measure,
+                    *start, figures.words(said, group.title), view.title(said, known.get(item.measure), item.measure), item.measure,
                     *numbers, words.periods(said, figure.periods if figure else ()), float(column.target) if column.target else "",
                     "*" if item.measure in hidden else (float(points.points) if points.most else ""), float(item.weight), points.state,
                 ])  # fmt: skip
-    line = _line(said, seen.run, reader)
+    line = view.line(said, seen.run, reader)
     title = f"{line.title} v{seen.scheme.version} · {line.period}"
     notes = [
         title,
@@ -584,25 +273,9 @@ def _file(visit: Visit, seen: Seen, reader: Viewer, known: dict[str, Definition]
     return excel_response(f"{name}.xlsx", line.title, head, [*rows, [], *([note] for note in notes)])
 
 
-def _title(said: Language, definition: Definition | None, id_: str) -> str:
-    return figures.title(said, definition) if definition is not None else id_
-
-
-def _total(one: Score) -> str:
-    return "—" if one.total is None else str(one.total)
-
-
-def _points(one: Points) -> str:
-    return str(one.points) if one.state in {"scored", "zero"} else "—"
-
-
 def _key(visit: Visit) -> str:
     key = str(visit.request.path_params["unit"])
-    return "" if key == WHOLE else key
-
-
-def _unit_url(run: int, key: str) -> str:
-    return f"/assessments/{run}/units/{key or WHOLE}"
+    return "" if key == view.WHOLE else key
 
 
 def _last_quarter(today: date) -> str:
