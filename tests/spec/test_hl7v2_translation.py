@@ -388,3 +388,38 @@ def test_the_reference_page_says_what_the_tables_say() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def charge(*rest: str, kind: str = "CG", amount: str = "25.50&CNY", unit: str = "") -> str:
+    return f"FT1|{len(rest) + 1}|T1||20261122103000|20261122104000|{kind}|110200001^普通门诊诊查费^L^02^诊察费^FEE|||1|{amount}|{unit}"
+
+
+DFT = ["EVN|P03|20261122110000", PID, PV1]
+
+
+def test_a_charge_becomes_an_item_with_its_category_and_amount() -> None:
+    found = made(message("DFT^P03", *DFT, charge()))
+    (item,) = found["ChargeItem"]
+    assert item["code"]["coding"][1] == {"system": "urn:healthbrain:cs:fee-category", "code": "02", "display": "诊察费"}
+    assert item["code"]["text"] == "普通门诊诊查费"
+    assert item["priceOverride"] == {"value": 25.5, "currency": "CNY"}
+    assert item["context"]["reference"] == f"Encounter/{found['Encounter'][0]['id']}"
+    assert item["subject"]["reference"] == f"Patient/{found['Patient'][0]['id']}"
+    assert (item["status"], item["occurrenceDateTime"]) == ("billable", "2026-11-22T10:30:00+08:00")
+
+
+def test_a_refund_is_negative_a_payment_is_no_charge_and_an_amount_is_needed() -> None:
+    (back,) = made(message("DFT^P03", *DFT, charge(kind="CD", amount="25.50")))["ChargeItem"]
+    assert back["priceOverride"] == {"value": -25.5, "currency": "CNY"}
+    twice = message("DFT^P03", *DFT, charge(), charge(kind="PY").replace("|T1|", "|T2|"))
+    assert len(made(twice)["ChargeItem"]) == 1
+    (each,) = made(message("DFT^P03", *DFT, charge(amount="", unit="12.30")))["ChargeItem"]
+    assert each["priceOverride"]["value"] == 12.3
+    for wrong in (charge(amount=""), charge(amount="many"), charge(kind="PY"), "FT1|1"):
+        assert translated(message("DFT^P03", *DFT, wrong)).refused
+
+
+def test_a_charge_that_is_sent_again_is_the_same_resource() -> None:
+    first = made(message("DFT^P03", *DFT, charge()))["ChargeItem"][0]["id"]
+    again = made(message("DFT^P03", *DFT, charge(amount="30.00"), control="C2"))["ChargeItem"][0]["id"]
+    assert first == again

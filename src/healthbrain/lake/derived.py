@@ -154,10 +154,25 @@ def _followed(alias: str, column: str, tables: Mapping[str, Any]) -> Iterator[Or
         if table["type"] == "BASE_TABLE":
             yield str(table["table_name"]), column
         elif table["type"] == "SUBQUERY":
-            inner = table["subquery"]["node"]
-            for item in inner["select_list"]:
-                if item.get("alias") == column or _last(item) == column:
-                    yield from _origins(item, inner["from_table"])
+            selects = list(_selects(table["subquery"]["node"]))
+            place = next(
+                (n for n, item in enumerate(selects[0]["select_list"]) if column in (item.get("alias"), _last(item))),
+                None,
+            )
+            for one in selects if place is not None else ():
+                yield from _origins(one["select_list"][place], one["from_table"])
+
+
+def _selects(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The plain selects of a statement: one, or those that a union puts together, the one that names the columns first."""
+    if node.get("type") == "SELECT_NODE":
+        yield node
+    else:
+        for side in ("left", "right"):
+            if side in node:
+                yield from _selects(node[side])
+        for child in node.get("children", ()):
+            yield from _selects(child)
 
 
 def _joined(tables: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

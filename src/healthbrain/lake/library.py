@@ -209,7 +209,8 @@ def _made(derived: Derived, raw: Any, known: Mapping[str, View], where: str) -> 
     sources = [column for view, name in origins for column in known[view].columns if column.name == name]
     if len(sources) != len(origins):
         raise Incorrect(f"{where}: column {own['name']} reads a column that its views do not have")
-    plain = sources[0] if isinstance(raw, str) or own["sql"].partition(".")[2] == sources[0].name else None
+    taken = [one for one in sources if isinstance(raw, str) or own["sql"].partition(".")[2] == one.name]
+    plain = taken[0] if len(taken) == len(sources) == 1 or (taken and isinstance(raw, str)) else None
     if plain is None and not {"type", "zh", "en"} <= own.keys():
         raise Incorrect(f"{where}: column {own['name']} is computed, so it says type, zh and en")
     title = {

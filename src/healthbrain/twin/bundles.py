@@ -12,7 +12,7 @@ from functools import cache
 from json.encoder import encode_basestring
 
 from healthbrain.terms import systems, tables
-from healthbrain.twin import foodborne, labs
+from healthbrain.twin import charges, foodborne, labs
 from healthbrain.twin.events import Allergy, Care, Enrolment, Exam, FollowUp, Known, Note, Referral, Result, Shot, Visit
 from healthbrain.twin.faces import Face
 from healthbrain.twin.institutions import Staff
@@ -215,7 +215,19 @@ class Writer:
             self._procedure(code, f"{self._id('p', visit.number)}.{order}", visit, ident)
             for order, code in enumerate(visit.procedures)
         ]
+        made += [self._charge(fee, visit, ident) for fee in charges.fees(visit)]
         return made + self._food(visit, ident)
+
+    def _charge(self, fee: charges.Fee, visit: Visit, encounter: str) -> Entry:
+        """One line of the bill."""
+        ident = f"{self._id('b', visit.number)}.{fee.category}"
+        body = (
+            f'{{"resourceType":"ChargeItem","id":"{ident}","status":"billable","code":{concept(systems.FEE, fee.category)},'
+            f'"subject":{self.subject},"context":{{"reference":"Encounter/{encounter}"}},"occurrenceDateTime":"{moment(visit.until)}",'
+            f'"performingOrganization":{{"reference":"Organization/{self.org}"}},"quantity":{{"value":{fee.quantity}}},'
+            f'"priceOverride":{{"value":{fee.amount},"currency":"CNY"}}}}'
+        )
+        return "ChargeItem", ident, body
 
     def _food(self, visit: Visit, encounter: str) -> list[Entry]:
         """The questions of food-borne disease monitoring, where they were asked."""

@@ -269,6 +269,9 @@ class District:
         known = self._first(who, institution, events)
         grown = self._grown(who, institution)
         other = again(known)
+        bills = stream(
+            self.seed, "bills", institution.code, who.key
+        )  # of its own: bills change nothing else that is sent
         for event in events:
             if event.at.date() >= who.born + CARD_AFTER:
                 known = grown
@@ -279,6 +282,11 @@ class District:
                     institution.code, "hl7v2", at + late, pipes.encode(institution, text), kind, resources
                 )
                 yield from spoil(rng, message, needed=False)
+            for at, kind, text, resources in writer.bill(event) if isinstance(event, Visit) else ():
+                message = Outgoing(
+                    institution.code, "hl7v2", at + late, pipes.encode(institution, text), kind, resources
+                )
+                yield from spoil(bills, message, needed=False)
 
     def _sent_at(self, rng: Random, institution: Institution, event: Event) -> datetime:
         done = event.until if isinstance(event, Visit) else event.at + timedelta(minutes=15)

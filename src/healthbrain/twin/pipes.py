@@ -1,4 +1,4 @@
-"""HL7 v2.5.1 messages as three of the hospitals send them: ADT A01/A03/A04/A08, ORM O01, ORU R01.
+"""HL7 v2.5.1 messages as three of the hospitals send them: ADT A01/A03/A04/A08, ORM O01, ORU R01, DFT P03.
 
 Conventions: PID-3 repeats MR, NI and SS; OBX-3 holds the hospital's own laboratory code (coding system L) where it has one and
 LOINC otherwise; DG1-3 is ICD-10 (I10); PID-11.9 is the township's division code. A visit is registered (A04, A01) and closed with its
@@ -15,7 +15,7 @@ from functools import cache
 from importlib import resources
 
 from healthbrain.terms import systems, tables
-from healthbrain.twin import labs
+from healthbrain.twin import charges, labs
 from healthbrain.twin.events import Allergy, Result, Visit
 from healthbrain.twin.faces import Face
 from healthbrain.twin.institutions import Institution, Staff
@@ -95,6 +95,20 @@ class Writer:
         )
         closing = "A08" if self.face.institution.habits.update and not stay else "A03"
         yield self._adt(closing, visit, visit.until, closed_visit + diagnoses + procedures, len(visit.diagnoses))
+
+    def bill(self, visit: Visit) -> Iterator[Part]:
+        """The DFT of a visit, where the hospital sends what it charges: one FT1 for each fee category."""
+        if not (found := charges.fees(visit)):
+            return
+        at = visit.until + timedelta(minutes=5)
+        lines = "".join(
+            f"FT1|{order}|{self.face.number}{visit.number:04d}F{fee.category}||{stamp(visit.until)}|{stamp(at)}|CG"
+            f"|{fee.category}^{fee.name}^FEE|||{fee.quantity}|{fee.amount}&CNY\r"
+            for order, fee in enumerate(found, 1)
+        )
+        head = self._msh("DFT^P03", at, visit.number, "60")
+        text = f"{head}EVN|P03|{stamp(at)}\r{self.pid}{self._pv1(visit, ended=True)}{lines}"
+        yield at, "charge", text, len(found)
 
     def _adt(self, event: str, visit: Visit, at: datetime, rest: str, counted: int) -> Part:
         head = self._msh(f"ADT^{event}", at, visit.number, event[1:])

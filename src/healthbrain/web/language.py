@@ -46,6 +46,10 @@ class Language:
         """The text in this language; the English key itself when there is no translation."""
         return self.texts.get(text) or text
 
+    def pick(self, text: Mapping[str, str]) -> str:
+        """The text of data that come in both languages."""
+        return text["zh"] if self.chinese else text["en"]
+
     def count(self, one: str, many: str, number: int) -> str:
         """The text for a number of things (Chinese has one form)."""
         if self.chinese:

@@ -224,7 +224,7 @@ def _concept_of(found: Code) -> dict[str, Any]:
 
 _URI: dict[str, str] = {
     name: getattr(systems, name)
-    for name in ("ICD10", "ICD9CM3", "LOINC", "UCUM", "VACCINE", "DRUG", "DEPARTMENT", "SERVICE", "FINDING")
+    for name in ("ICD10", "ICD9CM3", "LOINC", "UCUM", "VACCINE", "DRUG", "DEPARTMENT", "SERVICE", "FINDING", "FEE")
 }
 
 FUNCTIONS = {

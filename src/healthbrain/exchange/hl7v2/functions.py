@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from healthbrain.exchange.hl7v2 import concepts, dates, identifiers, people, results
+from healthbrain.exchange.hl7v2 import charges, concepts, dates, identifiers, people, results
 from healthbrain.exchange.hl7v2.work import Call
 
 FUNCTIONS: Mapping[str, Callable[[Call], Any]] = {
+    **charges.FUNCTIONS,
     **concepts.FUNCTIONS,
     **dates.FUNCTIONS,
     **identifiers.FUNCTIONS,

@@ -12,26 +12,28 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-import orjson
 from starlette.responses import Response
 
 from healthbrain import measure
-from healthbrain.access import Tree
 from healthbrain.database import Connection
-from healthbrain.errors import Forbidden, Incorrect
-from healthbrain.lake import library
+from healthbrain.errors import Forbidden
+from healthbrain.lake import Lake, library
 from healthbrain.lake.library import DIMENSIONS, Library, View
 from healthbrain.portrait.masking import mask_name, mask_number
 from healthbrain.runtime import catalogue
 from healthbrain.runtime import datasets as runtime_datasets
 from healthbrain.runtime.catalogue import Counted, Score
 from healthbrain.runtime.lakes import Standing, standing
-from healthbrain.web import guard
+from healthbrain.runtime.warehouse import Made
+from healthbrain.runtime.warehouse import made as made_of
 from healthbrain.web.charts import Chart, Series
-from healthbrain.web.export import csv_response, excel_response
+from healthbrain.web.export import csv_response
 from healthbrain.web.geography import towns
 from healthbrain.web.language import N_, Language
 from healthbrain.web.pages import datasets
+from healthbrain.web.pages.catalogue_dictionary import as_file, dictionary, path_of
+from healthbrain.web.pages.catalogue_lineage import Lineage, lineage
+from healthbrain.web.pages.catalogue_made import MadePanel, made_panel
 from healthbrain.web.pages.datasets import LifePanel
 from healthbrain.web.screen import Crumb, show
 from healthbrain.web.visit import Visit
@@ -46,7 +48,6 @@ _NAMES = {
 _PREVIEW = 20  # rows
 _SMALL = 5  # persons in a cell of a cohort below which the number is not shown
 _TREND = timedelta(days=92)
-_LINE = 26  # height of a line of the lineage drawing
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class ViewLine:
     newest: str
     sources: str
     scores: Sequence[tuple[str, str, bool]]  # dimension, share, poor
+    problem: str = ""  # why the kept rows are not the newest
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,27 +116,6 @@ class RuleLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
-    """A box of the lineage drawing."""
-
-    x: int
-    y: int
-    text: str
-    look: str
-    url: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Lineage:
-    """Where a view comes from and what rests on it, as a drawing and as a table."""
-
-    height: int
-    boxes: Sequence[Drawn]
-    lines: Sequence[tuple[int, int, int, int]]
-    rows: Sequence[tuple[str, str, str]]  # kind, name, detail
-
-
-@dataclass(frozen=True, slots=True)
 class ViewPage:
     """Context of catalogue_view.html."""
 
@@ -156,6 +137,8 @@ class ViewPage:
     sources: Sequence[tuple[str, str]]
     cohorts: Sequence[tuple[str, str, str, str]]
     may_preview: bool
+    sql: str = ""  # of a view over views
+    made: MadePanel | None = None
     preview: Sequence[Sequence[str]] = ()
     previewed: bool = False
     life: LifePanel | None = None
@@ -169,14 +152,15 @@ async def catalogue_page(visit: Visit) -> Response:
         counted = await catalogue.counted(connection)
     chosen = {one.id: [view for view in one.views if _matches(one, view, asked)] for one in library.libraries()}
     if form := visit.query.get("format"):
-        return _dictionary(said, form, "catalogue", [view for found in chosen.values() for view in found], counted)
+        return dictionary(said, form, "catalogue", [view for found in chosen.values() for view in found], counted)
     now = await standing(visit.platform)
+    made = await asyncio.to_thread(made_of, Lake(visit.platform.settings.lake), library.views())
     page = CataloguePage(
         asked=asked,
         as_of=said.time(now.as_of),
         lag=_lag(said, now),
         late=now.late,
-        libraries=[_card(said, one, chosen[one.id], counted) for one in library.libraries() if chosen[one.id]],
+        libraries=[_card(said, one, chosen[one.id], counted, made) for one in library.libraries() if chosen[one.id]],
         found=sum(len(found) for found in chosen.values()),
         counted=bool(counted),
     )
@@ -213,32 +197,35 @@ async def _view_page(visit: Visit, rows: Sequence[Sequence[str]] = (), *, previe
         acts = await datasets.may_act(visit, connection)
     if form := visit.query.get("format"):
         if form == "definition":
-            return _json(dict(view.definition), f"{view.id}.json")
+            return as_file(dict(view.definition), f"{view.id}.json")
         if form == "life":
-            return _json(datasets.as_json(view, lived), f"{view.id}-life.json")
+            return as_file(datasets.as_json(view, lived), f"{view.id}-life.json")
         if form == "cohorts":
             return _cohort_file(said, view, counted.get(view.id))
-        return _dictionary(said, form, view.id, [view], counted)
+        return dictionary(said, form, view.id, [view], counted)
     own, mine = next(one for one in library.libraries() if one.id == view.library), counted.get(view.id)
+    made = await asyncio.to_thread(made_of, Lake(visit.platform.settings.lake), [view, *view.bases])
     page = ViewPage(
         id=view.id,
         url=_url(view),
-        library=_word(said, own.title),
-        title=_word(said, view.title),
-        description=_word(said, view.description),
+        library=said.pick(own.title),
+        title=said.pick(view.title),
+        description=said.pick(view.description),
         resource=view.resource,
-        owner=_word(said, own.owner),
+        owner=said.pick(own.owner),
         source=own.source,
         rows=said.number(mine.rows if mine else None),
         newest=said.time(mine.newest if mine else None),
         as_of=said.time(mine.as_of if mine else None),
-        columns=[ColumnLine(c.name, _word(said, c.title), c.type, _path(c)) for c in view.columns],
+        columns=[ColumnLine(c.name, said.pick(c.title), c.type, path_of(c)) for c in view.columns],
         rules=_rules(said, view, mine),
         trend=_trend(said, days),
-        lineage=_lineage(said, view, mine, tree),
+        lineage=lineage(said, view, mine, tree),
         sources=[(tree.name(key), said.number(rows)) for key, rows in (mine.owners if mine else ())],
         cohorts=_cohort_rows(said, mine),
         may_preview=rows_are_open,
+        sql=view.derived.statement() if view.derived else "",
+        made=made_panel(said, view, made),
         preview=rows,
         previewed=previewed,
         life=datasets.panel(said, view, lived, visit.at, acts=acts, account=visit.who.account),
@@ -266,31 +253,34 @@ def _matches(own: Library, view: View, asked: str) -> bool:
     return all(any(word in text.casefold() for text in texts) for word in asked.casefold().split())
 
 
-def _card(said: Language, one: Library, views: Sequence[View], counted: Mapping[str, Counted]) -> LibraryCard:
+def _card(
+    said: Language, one: Library, views: Sequence[View], counted: Mapping[str, Counted], made: Mapping[str, Made]
+) -> LibraryCard:
     known = [counted[view.id].rows for view in views if view.id in counted]
     return LibraryCard(
         one.id,
         said.say(_KINDS[one.kind]),
-        _word(said, one.title),
-        _word(said, one.description),
-        _word(said, one.owner),
+        said.pick(one.title),
+        said.pick(one.description),
+        said.pick(one.owner),
         one.source,
         said.number(sum(known) if known else None),
-        [_line(said, view, counted.get(view.id)) for view in views],
+        [_line(said, view, counted.get(view.id), made.get(view.id)) for view in views],
     )
 
 
-def _line(said: Language, view: View, mine: Counted | None) -> ViewLine:
+def _line(said: Language, view: View, mine: Counted | None, made: Made | None) -> ViewLine:
     scores = [(kind, mine.score(view, kind)) for kind in DIMENSIONS] if mine else []
     return ViewLine(
         _url(view),
         view.name,
-        _word(said, view.title),
-        _word(said, view.description),
+        said.pick(view.title),
+        said.pick(view.description),
         said.number(mine.rows if mine else None),
         said.time(mine.newest if mine else None),
         said.number(len(mine.owners) if mine else None),
         [(said.say(_NAMES[kind]), _share(said, score), _poor(score)) for kind, score in scores if score.total],
+        made.problem if made else "",
     )
 
 
@@ -300,7 +290,7 @@ def _rules(said: Language, view: View, mine: Counted | None) -> list[RuleLine]:
         score = mine.checks.get(number, Score(0, 0)) if mine else Score(0, 0)
         found.append(
             RuleLine(
-                said.say(_NAMES[rule.kind]), _word(said, rule.title), rule.column, said.number(score.total),
+                said.say(_NAMES[rule.kind]), said.pick(rule.title), rule.column, said.number(score.total),
                 said.number(score.failed), _share(said, score), _poor(score),
             )
         )  # fmt: skip
@@ -320,55 +310,6 @@ def _trend(said: Language, days: Mapping[Any, Mapping[str, Score]]) -> Chart:
     )  # fmt: skip
 
 
-def _lineage(said: Language, view: View, mine: Counted | None, tree: Tree) -> Lineage:
-    """Institutions and elements on the left, the view in the middle, measures on the right."""
-    elements = list(dict.fromkeys(f"{view.resource}.{_element(column)}" for column in view.columns if _element(column)))
-    measures = [(one.id, _word(said, one.title)) for one in catalogue.measures_of(view)]
-    left, right = elements[:14], measures[:14]
-    height = max(len(left), len(right), 1) * _LINE + 16
-    middle = height // 2
-    boxes = [Drawn(330, middle, _short(_word(said, view.title), 18), "view")]
-    lines = []
-    for number, element in enumerate(left):
-        y = 20 + number * _LINE
-        boxes.append(Drawn(10, y, _short(element, 34), "source"))
-        lines.append((250, y, 330, middle))
-    for number, (id_, title) in enumerate(right):
-        y = 20 + number * _LINE
-        boxes.append(Drawn(570, y, _short(title, 18), "measure", f"/measures/{id_}"))
-        lines.append((490, middle, 570, y))
-    rows = [
-        *((said.say(N_("Source")), tree.name(key), said.number(count)) for key, count in (mine.owners if mine else ())),
-        *((said.say(N_("Element")), f"{view.resource}.{_element(c)}", c.name) for c in view.columns if _element(c)),
-        (said.say(N_("View")), view.id, _word(said, view.title)),
-        *((said.say(N_("Measure")), id_, title) for id_, title in measures),
-    ]
-    return Lineage(height, boxes, lines, rows)
-
-
-def _element(column: library.Column) -> str:
-    """The element a column is read from: the path without functions."""
-    path = column.path.replace("getResourceKey()", "id")
-    path = f"{column.inside}.{path}" if column.inside else path
-    names = []
-    depth, word = 0, ""
-    for character in f"{path}.":
-        depth += (character in "([") - (character in ")]")
-        if character == "." and not depth:
-            if word and "(" not in word:
-                names.append(word)
-            elif word.startswith("extension("):
-                names.append("extension")
-            word = ""
-        else:
-            word += character
-    return ".".join(names)
-
-
-def _path(column: library.Column) -> str:
-    return f"{column.inside} → {column.path}" if column.inside else column.path
-
-
 def _cohort_rows(said: Language, mine: Counted | None) -> list[tuple[str, str, str, str]]:
     return [
         (one.icd10, str(one.year), _town(said, one.town), _few(said, one.persons))
@@ -379,7 +320,7 @@ def _cohort_rows(said: Language, mine: Counted | None) -> list[tuple[str, str, s
 def _cohort_file(said: Language, view: View, mine: Counted | None) -> Response:
     head = [said.say(text) for text in (N_("Diagnosis"), N_("Year"), N_("Town"), N_("Persons"))]
     rows = [[c.icd10, c.year, _town(said, c.town), _few(said, c.persons)] for c in (mine.cohorts if mine else ())]
-    return csv_response(f"{view.id}.csv", head, rows, [_word(said, view.title)])
+    return csv_response(f"{view.id}.csv", head, rows, [said.pick(view.title)])
 
 
 def _few(said: Language, persons: int) -> str:
@@ -390,52 +331,6 @@ def _few(said: Language, persons: int) -> str:
 def _town(said: Language, code: str) -> str:
     found = towns().get(code)
     return found.said(said) if found else said.say(N_("not known"))
-
-
-def _dictionary(
-    said: Language, form: str, name: str, views: Sequence[View], counted: Mapping[str, Counted]
-) -> Response:
-    """The data dictionary of some views."""
-    if form == "json":
-        return _json({"views": [_as_json(view, counted.get(view.id)) for view in views]}, f"{name}.json")
-    head = [said.say(text) for text in (
-        N_("Library"), N_("View"), N_("Title"), N_("Resource type"), N_("Column"), N_("Meaning"), N_("Type"), N_("Path"), N_("Rows"),
-    )]  # fmt: skip
-    titles = {one.id: _word(said, one.title) for one in library.libraries()}
-    rows = [
-        [
-            titles[view.library], view.id, _word(said, view.title), view.resource, column.name,
-            _word(said, column.title), column.type, _path(column),
-            counted[view.id].rows if view.id in counted else None,
-        ]
-        for view in views
-        for column in view.columns
-    ]  # fmt: skip
-    if form == "csv":
-        return csv_response(f"{name}.csv", head, rows)
-    if form == "xlsx":
-        return excel_response(f"{name}.xlsx", said.say(N_("Data dictionary")), head, rows)
-    raise Incorrect("the data dictionary comes as json, csv or xlsx")
-
-
-def _as_json(view: View, mine: Counted | None) -> dict[str, Any]:
-    own = next(one for one in library.libraries() if one.id == view.library)
-    return {
-        "id": view.id, "library": {"id": own.id, "kind": own.kind, "title": own.title, "owner": own.owner, "row": own.row},
-        "title": view.title, "description": view.description,
-        "rows": mine.rows if mine else None, "newest": mine.newest if mine else None, "asOf": mine.as_of if mine else None,
-        "sources": len(mine.owners) if mine else None,
-        "quality": {kind: mine.score(view, kind).share for kind in DIMENSIONS} if mine else None,
-        "rules": [{"kind": r.kind, "column": r.column, "title": r.title} for r in view.rules],
-        "measures": [one.id for one in catalogue.measures_of(view)],
-        "definition": view.definition,
-    }  # fmt: skip
-
-
-def _json(content: Mapping[str, Any], name: str) -> Response:
-    response = Response(orjson.dumps(content, option=orjson.OPT_INDENT_2), media_type="application/json")
-    response.headers["content-disposition"] = f'attachment; filename="{name}"'
-    return guard.protect(response)
 
 
 def masked(view: View, row: Sequence[Any]) -> list[str]:
@@ -475,14 +370,6 @@ def _lag(said: Language, now: Standing) -> str:
     if not now.waiting:
         return said.say(N_("up to date"))
     return said.say(N_("%(number)s changes behind")) % {"number": said.number(now.waiting)}
-
-
-def _short(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def _word(said: Language, text: Mapping[str, str]) -> str:
-    return text["zh"] if said.chinese else text["en"]
 
 
 def _url(view: View) -> str:
