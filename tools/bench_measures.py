@@ -1,6 +1,6 @@
 """How long measures take: everything counted anew, then after 10,000 changed resources, then the screens' questions.
 
-    python tools/bench_measures.py [--residents 10000] [--organisations 1000] [--measures 100] [--keep FOLDER]
+    python tools/bench_measures.py [--residents 10000] [--organisations 1000] [--measures 100] [--keep FOLDER [--only prepare|change]]
 
 A synthetic lake is written straight as Parquet (no store, no HTTP): people of Chinese ages in 200 towns, three years of visits
 and diagnoses, chronic programmes with their follow-ups, screenings, vaccinations, laboratory results; about 38 resources a
@@ -48,6 +48,13 @@ def main() -> None:
     parser.add_argument("--organisations", type=int, default=1_000)
     parser.add_argument("--measures", type=int, default=100)
     parser.add_argument("--keep", type=Path, help="keep database and lake in this folder")
+    parser.add_argument(
+        "--only",
+        choices=("prepare", "change"),
+        default="",
+        help="of a kept folder: fill it; or only change it and count",
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="how many times 10,000 resources change")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-measures-") as temporary:
         folder = options.keep or Path(temporary)
@@ -57,22 +64,27 @@ def main() -> None:
         dsn = server.start()
         try:
             apply_migrations(dsn)
-            asyncio.run(bench(dsn, lake, definitions(options.measures), options.residents))
+            asyncio.run(bench(dsn, lake, definitions(options.measures), options))
         finally:
             server.stop()
 
 
-async def bench(dsn: str, lake: Lake, chosen: Sequence[Definition], residents: int) -> None:
+async def bench(dsn: str, lake: Lake, chosen: Sequence[Definition], options: argparse.Namespace) -> None:
     pool = await open_pool(dsn, size=4)
     try:
-        print(f"{residents:,} residents, {lake.state().rows():,} resources, {len(chosen)} measures x 12 months")
-        await timed("everything counted anew, lake to results", pool, lake, chosen, AT)
-        await timed("the same again, nothing to write", pool, lake, chosen, AT, everything=True)
-        for round_ in range(3):
-            change(lake, residents, round_)
-            await timed(f"after {CHANGES:,} changed resources", pool, lake, chosen, AT + timedelta(minutes=round_ + 1))
-        await timed("the next night", pool, lake, chosen, AT + timedelta(days=1))
-        await screens(pool)
+        print(f"{options.residents:,} residents, {lake.state().rows():,} resources, {len(chosen)} measures x 12 months")
+        if options.only != "change":
+            await timed("everything counted anew, lake to results", pool, lake, chosen, AT)
+        if not options.only:
+            await timed("the same again, nothing to write", pool, lake, chosen, AT, everything=True)
+        if options.only != "prepare":
+            for round_ in range(options.rounds):
+                change(lake)
+                at = AT + timedelta(minutes=round_ + 1)
+                await timed(f"after {CHANGES:,} changed resources", pool, lake, chosen, at)
+        if not options.only:
+            await timed("the next night", pool, lake, chosen, AT + timedelta(days=1))
+            await screens(pool)
     finally:
         await pool.close()
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -306,10 +318,11 @@ def observations() -> str:
     return f"with numbered as (select *, cast(hash(id) % 1000000007 as bigint) as n from visits) {' union all '.join(queries)}"
 
 
-def change(lake: Lake, residents: int, round_: int) -> None:
+def change(lake: Lake) -> None:
     """New versions and new resources, 10,000 in all, as the lake's writer would add them."""
     folder, old = lake.folder, lake.state()
     connection = lake.connect(state=old)
+    round_ = int(old.position.split(".")[1]) - 1
     position = f"1.{round_ + 2}.1"
     share = max(1, lake.state().rows() // (CHANGES * 2))
     changed = {

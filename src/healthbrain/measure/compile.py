@@ -141,8 +141,10 @@ class Compiler:
         unique = source.unique
         for per, step in ((table.one_per, _one_per), (table.fold, _fold)):
             if per:
-                query, unique = step(query, per, kinds, timed), per.key
                 personal &= per.key in theirs
+                # nothing else for one person, and lets the same rows stand for two (before and after: `increment`)
+                keys = [per.key, "person"] if personal and "person" in kinds and per.key != "person" else [per.key]
+                query, unique = step(query, per, keys, kinds, timed), per.key
         digest = hashlib.sha256(query.encode()).hexdigest()[:16]
         made = Made(f"made_{digest}", query, kinds, timed, unique, personal, tuple(reads), theirs)
         self.names[table.name] = self.plan.add(made)
@@ -381,17 +383,17 @@ def _order(last: str, kinds: Kinds) -> str:
     return f"row(coalesce({name(last)}, {_LOWEST[kinds[last]]}), _id)"
 
 
-def _one_per(query: str, per: LastPer, kinds: Kinds, timed: bool) -> str:
+def _one_per(query: str, per: LastPer, keys: Sequence[str], kinds: Kinds, timed: bool) -> str:
     order = f"{name(per.last)} desc nulls last" + (', "_id" desc' if "_id" in kinds else "")
-    group = name(per.key) + (", _p" if timed else "")
+    group = ", ".join(map(name, keys)) + (", _p" if timed else "")
     present = f"select * from ({query}) where {name(per.key)} is not null"
     return f"{present} qualify row_number() over (partition by {group} order by {order}) = 1"
 
 
-def _fold(query: str, per: LastPer, kinds: Kinds, timed: bool) -> str:
-    group = name(per.key) + (", _p" if timed else "")
+def _fold(query: str, per: LastPer, keys: Sequence[str], kinds: Kinds, timed: bool) -> str:
+    group = ", ".join(map(name, keys)) + (", _p" if timed else "")
     rank = f'row_number() over (partition by {group} order by {name(per.last)} asc nulls first, "_id" asc)'
-    columns = [f"arg_max({name(column)}, rank) as {name(column)}" for column in kinds if column != per.key]
+    columns = [f"arg_max({name(column)}, rank) as {name(column)}" for column in kinds if column not in keys]
     ranked = f"select *, {rank} as rank from ({query}) where {name(per.key)} is not null"
     return f"select {', '.join([group, *columns])} from ({ranked}) group by {group}"
 

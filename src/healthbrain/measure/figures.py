@@ -47,19 +47,13 @@ def make_figures(
     periods: Mapping[int, Sequence[Span]],
     *,
     only: str = "",
-    measures: Sequence[int] | None = None,
+    cells: str = f"select * from {CELLS}",
 ) -> None:
-    """The table of figures from the table of cells. `only` names a table of places to which they are limited, `measures`
-    the places of the definitions to which they are."""
+    """The table of figures from the cells of a query. `only` names a table of places to which they are limited."""
     _about(connection, definitions, periods)
-    chosen = f"select c.* from {CELLS} c semi join {only} t using ({_PLACE})" if only else f"select * from {CELLS}"
-    if measures is not None:
-        chosen += f" where m in ({', '.join(map(str, measures)) or 'null'})"
-    zero = (
-        ""
-        if only
-        else "union all by name select m, p, 0 as level, '' as key, '' as stratifier, '' as stratum, 0 as n, 0 as d, 0 as x, 0 as w from period"
-    )
+    chosen = f"select c.* from ({cells}) c semi join {only} t using ({_PLACE})" if only else cells
+    zero = "select m, p, 0 as level, '' as key, '' as stratifier, '' as stratum, 0 as n, 0 as d, 0 as x, 0 as w from period"
+    zero = f"union all by name {f'select z.* from ({zero}) z semi join {only} using ({_PLACE})' if only else zero}"
     connection.execute(f"create or replace temp table chosen_cells as {chosen}")
     connection.execute(
         f"""create or replace temp table {FIGURES} as
@@ -88,12 +82,14 @@ def _about(
         "create or replace temp table about (m integer, kind varchar, above varchar, below varchar, per double)"
     )
     connection.execute("create or replace temp table period (m integer, p integer, label varchar)")
+    about, named = [], []
     for m, one in enumerate(definitions):
         above, below = parts_of(one)
-        connection.execute(f"insert into about values ({m}, '{one.kind}', '{above}', '{below}', {one.per})")
-        if periods[m]:
-            rows = ", ".join(f"({m}, {p}, {literal(span.label)})" for p, span in enumerate(periods[m]))
-            connection.execute(f"insert into period values {rows}")
+        about.append(f"({m}, '{one.kind}', '{above}', '{below}', {one.per})")
+        named += [f"({m}, {p}, {literal(span.label)})" for p, span in enumerate(periods[m])]
+    for table, rows in (("about", about), ("period", named)):
+        if rows:
+            connection.execute(f"insert into {table} values {', '.join(rows)}")
 
 
 def _medians() -> str:

@@ -1,9 +1,9 @@
 """The base brought up to a newer state of the lake, and what that changes in the cells.
 
 Which people are touched follows from the changed resources: who they belong to now and who they belonged to before, and
-whose patient records were linked otherwise. What follows from single persons alone is counted again for these people, over
-the base before and over the base after, and the difference is added to the cells. That is exact, because cells are whole
-numbers; the nightly count of everything must give the same, and tests hold the two against each other.
+whose patient records were linked otherwise. What follows from single persons alone is counted again for these people, as
+it was before and as it is now (`difference`), and what differs is added to the cells (`kept_cells`). That is exact, because
+cells are whole numbers; the nightly count of everything must give the same, and tests hold the two against each other.
 """
 
 # ruff: noqa: S608  # statements are made here; values are quoted by lake.engine
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,10 +23,9 @@ from healthbrain.lake.manifest import Manifest
 from healthbrain.lake.reader import HISTORY
 from healthbrain.measure import base as store
 from healthbrain.measure.base import Base, Rows, lake_files, parquet, rows_of, write
-from healthbrain.measure.compile import BASE, base_query, person_key
+from healthbrain.measure.compile import base_query, person_key
 from healthbrain.measure.definition import Library
-from healthbrain.measure.running import Calendars, count, make_calendars, make_cells
-from healthbrain.measure.tally import CELLS, KEYS, Counting
+from healthbrain.measure.tally import Counting
 from healthbrain.store import Position
 
 MOST_FRESH = 0.2  # when so much of a view is new, its files are made anew
@@ -60,8 +58,13 @@ def possible(old: Base, state: Manifest, library: Library, views: Sequence[str])
 def exact(counted: Counting) -> bool:
     """Whether the cells of what is counted anew as a whole can be told from those to which differences are added.
 
-    They cannot when one measure has both: its cells do not say which of its populations they came from.
+    They cannot when one measure has both: its cells do not say which of its populations they came from. And what was
+    delivered is known as it is now only.
     """
+    if any(
+        group.personal and "delivery_day" in {made.name for made in counted.tables([group])} for group in counted.groups
+    ):
+        return False
     populations = Counter(share.measure for group in counted.groups for share in group.shares)
     whole = {share.measure for group in counted.groups if not group.personal for share in group.shares}
     return all(populations[measure] == 1 for measure in whole)
@@ -72,7 +75,8 @@ def advance(
 ) -> tuple[duckdb.DuckDBPyConnection, Step]:
     """The base at a newer state of the lake; files are written, nothing is current until it is saved.
 
-    The connection returned has the tables `touched` (persons), `old_<view>` and `new_<view>`: their rows before and after.
+    The connection returned has the tables `touched` (persons, each with a number `k`; null = rows of nobody), and of each view
+    `come_<view>` (rows that are new) and `gone_<view>` (ids of rows of before that hold no longer).
     """
     types = {library.views[view].resource for view in old.views}
     recent = {
@@ -82,7 +86,7 @@ def advance(
     connection = lake.connect(types=types, state=replace(state, parts=recent, dead={}))
     changed = _changed(connection, types, recent, old.position)
     links = _links(connection, folder, old, state)
-    connection.execute(f"create temp table old_links as select * from {parquet(folder, old.links)}")
+    connection.execute(f"create temp view old_links as from {parquet(folder, old.links)}")
     connection.execute(
         "create temp table moved as select patient, n.person from old_links o full join new_links n using (patient) "
         "where o.person is distinct from n.person"
@@ -90,79 +94,19 @@ def advance(
         else "create temp table moved (patient bigint, person bigint)"
     )
     for view in old.views:
-        _fresh_rows(connection, folder, old, view, library, constants)
-    _touched(connection, folder, old)
+        if recent[library.views[view].resource] or links != old.links:
+            _fresh_rows(connection, folder, old, view, library, constants)
+        else:
+            connection.execute(f"create table come_{view} as {rows_of(folder, old.views[view])} limit 0")
+            connection.execute(f"create table gone_{view} (_id varchar, person bigint)")
+    _touched(connection, old)
     views = {view: _view(connection, folder, view, rows) for view, rows in old.views.items()}
-    persons = connection.execute("select count(*) from touched").fetchone()
+    persons = connection.execute("select count(person) from touched").fetchone()
     base = replace(
         old, position=state.position, at=state.at, views=views, links=links, lake_files=lake_files(state, types),
         lake_digests=dict(state.digests),
     )  # fmt: skip
     return connection, Step(base, changed, persons[0] if persons else 0)
-
-
-def recount(
-    connection: duckdb.DuckDBPyConnection, folder: Path, base: Base, counted: Counting, calendars: Calendars
-) -> None:
-    """The table of cells gets what the touched people contribute now, less what they contributed before.
-
-    Both are counted at once: most of the work on few people is planning, which one core does for each statement.
-    """
-
-    def given(own: duckdb.DuckDBPyConnection) -> None:
-        for table, file in (("organisation", base.organisation), ("delivery_day", base.deliveries)):
-            own.execute(f"create or replace temp view {table} as from {parquet(folder, file)}")
-
-    def side(name_: str, sign: str) -> None:
-        own = connection.cursor()
-        own.execute("set TimeZone = 'UTC'")
-        given(own)
-        for view in base.views:
-            own.execute(f"create or replace temp view {BASE}{view} as from {name_}_{view}")
-        make_calendars(own, calendars)
-        make_cells(own)
-        count(own, counted, [group for group in counted.groups if group.personal])
-        numbers = ", ".join(f"{sign}{letter} as {letter}" for letter in "ndxw")
-        own.execute(f"create table cells_{name_} as select {KEYS}, {numbers} from {CELLS}")
-        own.close()
-
-    connection.execute("set threads = 1")  # few rows: passing them between threads costs more than the work on them
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(side, ("old", "new"), ("-", "")))
-    connection.execute("set threads = 2")
-    given(connection)
-    make_cells(connection)
-    for name_ in ("old", "new"):
-        connection.execute(f"insert into {CELLS} by name from cells_{name_}")
-
-
-def merge(connection: duckdb.DuckDBPyConnection, folder: Path, before: str) -> None:
-    """Add the changes to the cells as they were; `touched_cells` names the places of which something changed."""
-    sums = ", ".join(f"sum({letter}) as {letter}" for letter in "ndxw")
-    connection.execute(
-        f"create or replace temp table difference as select {KEYS}, {sums} from {CELLS} group by {KEYS} "
-        "having sum(n) <> 0 or sum(d) <> 0 or sum(x) <> 0 or sum(w) <> 0"
-    )
-    connection.execute(
-        f"create or replace temp table touched_cells as select distinct {KEYS.removesuffix(', v')} from difference"
-    )
-    old = parquet(folder, before)
-    equal = " and ".join(f"o.{key} is not distinct from d.{key}" for key in KEYS.split(", "))
-    make_cells(connection)
-    connection.execute(f"insert into {CELLS} by name select o.* from {old} o anti join difference d on {equal}")
-    connection.execute(
-        f"insert into {CELLS} by name select {KEYS}, {sums} from (select o.* from {old} o semi join difference d on {equal} "
-        f"union all by name from difference) group by {KEYS} having sum(n) <> 0 or sum(d) <> 0"
-    )
-
-
-def compare(connection: duckdb.DuckDBPyConnection, folder: Path, before: str) -> None:
-    """The table `touched_cells` of places whose cells are not what they were."""
-    old = parquet(folder, before)
-    connection.execute(
-        f"create or replace temp table touched_cells as select distinct {KEYS.removesuffix(', v')} from ("
-        f"(from {CELLS} except from {old}) union all (from {old} except from {CELLS}))"
-    )
 
 
 def _changed(
@@ -172,8 +116,12 @@ def _changed(
     after = "[" + position.replace(".", ", ") + "]"
     total = 0
     for type_ in sorted(types):
+        if not recent[type_]:
+            connection.execute(f"create temp table changed_{type_} (_id varchar, _version bigint, known boolean)")
+            connection.execute(f"create temp view known_{type_} as select _id from changed_{type_} where known")
+            continue
         later = f"list_transform(string_split(p._position, '.'), lambda x: cast(x as bigint)) > {after}"
-        source = f"select p.* from {name(type_ + HISTORY)} p" + (f" where {later}" if recent[type_] else " where false")
+        source = f"select p.* from {name(type_ + HISTORY)} p where {later}"
         newest = "qualify row_number() over (partition by _id order by _version desc) = 1"
         connection.execute(
             f"create temp table changed_{type_} as select _id, max(_version) as _version, min(_version) > 1 as known "
@@ -215,7 +163,7 @@ def _fresh_rows(
     """What a view has anew, and the ids of rows that no longer hold: changed ones and those of patients linked otherwise."""
     type_ = library.views[view].resource
     rows = rows_of(folder, old.views[view])
-    connection.execute(f"create temp table come_{view} as {base_query(library.views[view], constants)}")
+    connection.execute(f"create table come_{view} as {base_query(library.views[view], constants)}")
     # the only pass over all ids: who the rows belonged to is kept with them
     tests = [
         f"{column} in (select {key} from {table})"
@@ -223,7 +171,7 @@ def _fresh_rows(
         if _any(connection, table)
     ]
     connection.execute(
-        f"create temp table gone_{view} as select distinct _id, person from ({rows}) r where {' or '.join(tests) or 'false'}"
+        f"create table gone_{view} as select distinct _id, person from ({rows}) r where {' or '.join(tests) or 'false'}"
     )
     if _any(connection, "moved"):
         connection.execute(
@@ -237,23 +185,13 @@ def _any(connection: duckdb.DuckDBPyConnection, table: str) -> bool:
     return bool(row and row[0])
 
 
-def _touched(connection: duckdb.DuckDBPyConnection, folder: Path, old: Base) -> None:
+def _touched(connection: duckdb.DuckDBPyConnection, old: Base) -> None:
     """Everybody whose rows come or go. Rows of nobody are together one person of that kind."""
-    parts = []
-    for view in old.views:
-        parts += [f"select person from come_{view}", f"select person from gone_{view}"]
+    parts = [f"select person from {kind}_{view}" for view in old.views for kind in ("come", "gone")]
     connection.execute(
-        f"create temp table touched as select distinct person from ({' union all '.join(parts)}) where person is not null"
+        "create table touched as select person, row_number() over () as k "
+        f"from (select distinct person from ({' union all '.join(parts)}))"
     )
-    nobody = connection.execute(f"select count(*) from ({' union all '.join(parts)}) where person is null").fetchone()
-    alone = "true" if nobody and nobody[0] else "false"
-    for view, rows in old.views.items():
-        theirs = f"(person in (select person from touched) or (person is null and {alone}))"
-        connection.execute(f"create table old_{view} as {rows_of(folder, rows, theirs)}")
-        connection.execute(
-            f"create table new_{view} as select * from old_{view} where _id not in (select _id from gone_{view}) "
-            f"union all by name select * from come_{view}"
-        )
 
 
 def _view(connection: duckdb.DuckDBPyConnection, folder: Path, view: str, rows: Rows) -> Rows:

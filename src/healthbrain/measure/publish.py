@@ -12,6 +12,8 @@ from datetime import date, datetime
 
 from healthbrain.database import Connection
 from healthbrain.measure.compute import Computed
+from healthbrain.measure.definition import Definition
+from healthbrain.measure.periods import Span
 from healthbrain.measure.result import Coverage, Result
 
 _COLUMNS = "measure, version, period, level, key, stratifier, stratum, numerator, denominator, value, low, high, small"
@@ -31,6 +33,7 @@ delete from measure_figure r using staged_period p
 where r.measure = p.measure and r.version = p.version and r.period = p.period
 and not exists (select 1 from staged s where {_SAME})
 """  # noqa: S608  # constants
+_GONE_WHOLE = _GONE + " and r.measure = any(%s)"
 _KNOWN = """
 select exists (select 1 from (select distinct measure, version from staged_period) p join measure_figure using (measure, version))
 """
@@ -73,10 +76,11 @@ async def publish(connection: Connection, computed: Computed, at: datetime) -> N
 
 async def put(
     connection: Connection, figures: AsyncIterator[bytes], periods: Sequence[Named], run: Run,
-    *, gone: AsyncIterator[bytes] | None = None,
+    *, gone: AsyncIterator[bytes] | None = None, whole: Sequence[str] = (),
 ) -> None:  # fmt: skip
     """Put figures (CSV, in the order of the columns). They are all there are of these periods, unless `gone` names
-    the rows (CSV: measure, version, period, level, key, stratifier, stratum) to take away."""
+    the rows (CSV: measure, version, period, level, key, stratifier, stratum) to take away; of the `whole` measures they
+    are all there are even then."""
     async with connection.transaction(), connection.cursor() as cursor:
         # two runs at once would each delete what they see and collide; one waits for the other
         await cursor.execute("select pg_advisory_xact_lock(hashtextextended('measures', 4))")
@@ -91,12 +95,14 @@ async def put(
         if await cursor.fetchone() == (False,):  # nothing to compare with
             await _copy(connection, f"copy measure_figure ({_COLUMNS}) from stdin (format csv)", figures)
         else:
-            await _compare(connection, figures, gone)
+            await _compare(connection, figures, gone, whole)
         await cursor.execute(_RUN, [run.name])
         await cursor.execute(_PERIODS, [run.as_of, run.at, run.coverage.sending, run.coverage.registered])
 
 
-async def _compare(connection: Connection, figures: AsyncIterator[bytes], gone: AsyncIterator[bytes] | None) -> None:
+async def _compare(
+    connection: Connection, figures: AsyncIterator[bytes], gone: AsyncIterator[bytes] | None, whole: Sequence[str]
+) -> None:
     """Put the figures that are not what they were; take away those that are gone."""
     await connection.execute(_STAGE.encode())
     await _copy(connection, f"copy staged ({_COLUMNS}) from stdin (format csv)", figures)
@@ -110,6 +116,8 @@ async def _compare(connection: Connection, figures: AsyncIterator[bytes], gone: 
         )
         await _copy(connection, "copy staged_gone from stdin (format csv)", gone)
         await connection.execute(_GONE_KEYS)
+        if whole:
+            await connection.execute(_GONE_WHOLE, [list(whole)])
     await connection.execute(_PUT.encode())
 
 
@@ -117,6 +125,16 @@ async def _copy(connection: Connection, statement: str, blocks: AsyncIterator[by
     async with connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
         async for block in blocks:
             await copy.write(block)
+
+
+def named(one: Definition, span: Span) -> Named:
+    """One period of a definition's series."""
+    return one.id, one.version, span.label, span.start, span.to, span.complete
+
+
+def gone_line(measure: str, version: str, period: str, level: str, key: str) -> str:
+    """A figure of everybody at one place that is to be taken away, as a line for COPY."""
+    return ",".join(_field(value) for value in (measure, version, period, level, key, "", "")) + "\n"
 
 
 def csv_line(measure: str, version: str, one: Result) -> str:

@@ -30,20 +30,22 @@ from healthbrain.lake.local_time import LOCAL
 from healthbrain.lake.manifest import Manifest
 from healthbrain.lake.spark import Cluster
 from healthbrain.measure import base as store
-from healthbrain.measure import clustered, increment
+from healthbrain.measure import clustered, increment, kept_cells
 from healthbrain.measure.adjusting import in_force
 from healthbrain.measure.base import Base, DeliveryDay
 from healthbrain.measure.compile import BASE, needed_views
 from healthbrain.measure.compute import constants_at, count_all, coverage_of, first_day
-from healthbrain.measure.computed import Values, compute_from, order
 from healthbrain.measure.definition import Definition, Library
+from healthbrain.measure.deriving import Derived, derive, entered_digest
+from healthbrain.measure.difference import count_changes
 from healthbrain.measure.figures import FIGURES, make_figures
+from healthbrain.measure.kept_cells import TOUCHED, cells_of
 from healthbrain.measure.load import library as shipped_library
-from healthbrain.measure.periods import Span, spans
-from healthbrain.measure.publish import Named, Run, blocks, csv_line, published, put
-from healthbrain.measure.result import Coverage, Result, plain
+from healthbrain.measure.periods import Span
+from healthbrain.measure.publish import Named, Run, blocks, named, published, put
+from healthbrain.measure.result import Coverage, Result
 from healthbrain.measure.running import WHOLE, Calendars, calendars_of, count, make_calendars
-from healthbrain.measure.tally import CELLS, LEVELS, Counting, Group, calendar_of, counting
+from healthbrain.measure.tally import CELLS, Counting, Group, calendar_of, counting
 
 _BLOCK = 1 << 20
 _KEYS = "measure, version, period, level, key, stratifier, stratum"
@@ -87,7 +89,7 @@ class _Found:
     base: Base
     figures: Path
     gone: Path | None
-    computed: tuple[str, ...]  # lines
+    derived: Derived
     periods: tuple[Named, ...]
     coverage: Coverage
     step: increment.Step | None
@@ -128,8 +130,9 @@ async def refresh(
         try:
             run = Run(found.base.at or at, at, found.coverage, found.base.run)
             async with pool.connection() as connection:
-                gone = _read(found.gone) if found.gone else None
-                await put(connection, _both(found), found.periods, run, gone=gone)
+                gone = _both(found.gone, found.derived.gone) if found.gone else None
+                figures, periods = _both(found.figures, found.derived.lines), (*found.periods, *found.derived.periods)
+                await put(connection, figures, periods, run, gone=gone, whole=found.derived.whole)
         finally:
             for path in (found.figures, found.gone):
                 if path is not None:
@@ -138,7 +141,7 @@ async def refresh(
     step = found.step
     return Refreshed(
         tuple(one.id for one in chosen if one.kind != "entered"), step is None, step.changed if step else 0,
-        step.persons if step else 0, found.lines + len(found.computed), perf_counter() - started,
+        step.persons if step else 0, found.lines + len(found.derived.lines), perf_counter() - started,
     )  # fmt: skip
 
 
@@ -212,19 +215,23 @@ def _increment(work: _Work, old: Base, deliveries: Sequence[DeliveryDay], shape:
     start = date.fromisoformat(old.data_from) if old.data_from else None
     calendars = calendars_of(work.counted, work.today, start)
     try:
-        make_calendars(connection, calendars)
-        increment.recount(connection, work.folder, base, work.counted, calendars)
         same = {BASE + view for view, rows in base.views.items() if rows == old.views[view]}
-        others = [group for group in work.counted.groups if not group.personal and _anew(work.counted, group, same)]
+        changed = [group for group in work.counted.groups if _anew(work.counted, group, same)]
+        own = [group for group in changed if group.personal]
+        others = [group for group in changed if not group.personal]
+        count_changes(connection, work.folder, old, base, work.counted, own, calendars)
         if others:
+            make_calendars(connection, calendars)
             store.choose(connection, work.folder, base, WHOLE)
+            for given, file in (("organisation", base.organisation), ("delivery_day", base.deliveries)):
+                connection.execute(f"create or replace temp view {given} as from {store.parquet(work.folder, file)}")
             count(connection, work.counted, others)
-            mine = ", ".join(str(share.measure) for group in others for share in group.shares)
+            mine = [share.measure for group in others for share in group.shares]
             connection.execute(
                 f"insert into {CELLS} by name select * replace (-n as n, -d as d, -x as x, -w as w) "
-                f"from read_parquet({literal(str(work.folder / old.cells))}) where m in ({mine})"
+                f"from ({cells_of(work.folder, old, measures=mine)})"
             )
-        increment.merge(connection, work.folder, old.cells)
+        base = kept_cells.merge(connection, work.folder, old, base)
         return _finish(work, connection, base, calendars, old, step)
     finally:
         connection.close()
@@ -244,30 +251,34 @@ def _finish(
     old: Base,
     step: increment.Step | None,
 ) -> _Found:
-    """Cells kept, figures made and written to be published: those that differ, or all when it is not known which do."""
-    cells, _ = store.write(connection, work.folder, "cells", f"select * from {CELLS}")
+    """Figures made and written to be published: those that differ, or all when it is not known which do."""
     labels = hashlib.sha256(
         repr([[span.label for span in spans_] for spans_ in calendars.values()]).encode()
     ).hexdigest()
     known = bool(old.run) and old.run == work.published and (old.counted, old.labels) == (work.digest, labels)
-    if known and step is None:
-        increment.compare(connection, work.folder, old.cells)
+    if step is None:
+        base = kept_cells.keep(connection, work.folder, base)
+        if known:
+            kept_cells.compare(connection, work.folder, old)
     base = replace(
-        base, cells=cells, counted=work.digest, today=work.today.isoformat(), labels=labels, run=uuid.uuid4().hex
-    )
+        base, counted=work.digest, today=work.today.isoformat(), labels=labels, run=uuid.uuid4().hex,
+        entered=entered_digest(work.entered),
+    )  # fmt: skip
     periods = {m: calendars[calendar_of(one)] for m, one in enumerate(work.counted.definitions)}
-    make_figures(connection, work.counted.definitions, periods, only="touched_cells" if known else "")
+    if known:
+        make_figures(connection, work.counted.definitions, periods, only=TOUCHED)
+    else:
+        make_figures(connection, work.counted.definitions, periods, cells=cells_of(work.folder, base))
     _spans(connection, work.counted, periods)
     figures, lines = _write_figures(connection, work.folder)
     gone = _write_gone(connection, work.folder) if known else None
     coverage = coverage_of(connection, work.today)
-    computed, more = _computed(work, connection, periods)
-    named = [_named(one, span) for m, one in enumerate(work.counted.definitions) for span in periods[m]]
-    return _Found(base, figures, gone, tuple(computed), (*named, *more), coverage, step, lines)
-
-
-def _named(one: Definition, span: Span) -> Named:
-    return one.id, one.version, span.label, span.start, span.to, span.complete
+    derived = derive(
+        connection, work.folder, base, work.definitions, work.counted.definitions, periods, work.entered, work.today,
+        again=known and step is not None and old.entered == base.entered,
+    )  # fmt: skip
+    own = [named(one, span) for m, one in enumerate(work.counted.definitions) for span in periods[m]]
+    return _Found(base, figures, gone, derived, tuple(own), coverage, step, lines)
 
 
 def _spans(connection: duckdb.DuckDBPyConnection, counted: Counting, periods: Mapping[int, Sequence[Span]]) -> None:
@@ -275,14 +286,14 @@ def _spans(connection: duckdb.DuckDBPyConnection, counted: Counting, periods: Ma
         "create or replace temp table span (m integer, p integer, measure varchar, version varchar, label varchar, "
         "first date, last date, complete boolean)"
     )
-    for m, one in enumerate(counted.definitions):
-        rows = [
-            f"({m}, {p}, {literal(one.id)}, {literal(one.version)}, {literal(span.label)}, date '{span.start}', "
-            f"date '{span.to}', {str(span.complete).lower()})"
-            for p, span in enumerate(periods[m])
-        ]
-        if rows:
-            connection.execute(f"insert into span values {', '.join(rows)}")
+    rows = [
+        f"({m}, {p}, {literal(one.id)}, {literal(one.version)}, {literal(span.label)}, date '{span.start}', "
+        f"date '{span.to}', {str(span.complete).lower()})"
+        for m, one in enumerate(counted.definitions)
+        for p, span in enumerate(periods[m])
+    ]
+    if rows:
+        connection.execute(f"insert into span values {', '.join(rows)}")
 
 
 def _write_figures(connection: duckdb.DuckDBPyConnection, folder: Path) -> tuple[Path, int]:
@@ -301,62 +312,11 @@ def _write_gone(connection: duckdb.DuckDBPyConnection, folder: Path) -> Path:
     path = folder / "gone.csv"
     connection.execute(
         f"""copy (select s.measure, s.version, s.label as period, {_LEVEL} as level, c.key, c.stratifier, c.stratum
-            from touched_cells c join span s using (m, p) anti join {FIGURES} f
+            from {TOUCHED} c join span s using (m, p) anti join {FIGURES} f
             using (m, p, level, key, stratifier, stratum)) to {literal(str(path))}
         (format csv, header false, force_quote *, nullstr '')"""
     )
     return path
-
-
-def _computed(
-    work: _Work,
-    connection: duckdb.DuckDBPyConnection,
-    periods: Mapping[int, Sequence[Span]],
-) -> tuple[list[str], list[Named]]:
-    """Lines and periods of the measures computed from others."""
-    wanted = order(work.definitions)
-    if not wanted:
-        return [], []
-    values = _component_values(work, connection, periods, wanted)
-    lines: list[str] = []
-    named: list[Named] = []
-    for one in wanted:
-        own = spans(one, work.today)
-        for found in compute_from(one, values, own):
-            values.add(one.id, found)
-            lines.append(csv_line(one.id, one.version, found))
-        named += [_named(one, span) for span in own]
-    return lines, named
-
-
-def _component_values(
-    work: _Work,
-    connection: duckdb.DuckDBPyConnection,
-    periods: Mapping[int, Sequence[Span]],
-    wanted: Sequence[Definition],
-) -> Values:
-    values = Values.of(work.entered)
-    needs: dict[str, set[str]] = {}
-    for one in wanted:
-        for part in one.computation.components.values() if one.computation else ():
-            needs.setdefault(part.measure, set()).add(one.computation.by if one.computation else "")
-    chosen = [m for m, one in enumerate(work.counted.definitions) if one.id in needs]
-    make_figures(connection, work.counted.definitions, periods, measures=chosen)
-    for m, one in enumerate(work.counted.definitions):
-        if one.id not in needs:
-            continue
-        strata = ", ".join(literal(by) for by in {"", *needs[one.id]})
-        rows = connection.execute(
-            f"select p, level, key, stratifier, stratum, numerator, denominator, value, low, high, small from {FIGURES} "
-            f"where m = {m} and stratifier in ({strata})"
-        ).fetchall()
-        for p, level, key, stratifier, stratum, above, below, value, low, high, small in rows:
-            span = periods[m][p]
-            values.add(one.id, Result(
-                span.label, span.start, span.to, span.complete, LEVELS[level], key, plain(above), plain(below),
-                value, low, high, small, stratifier, stratum,
-            ))  # fmt: skip
-    return values
 
 
 async def _entered(connection: Connection, definitions: Sequence[Definition]) -> dict[str, list[Result]]:
@@ -381,10 +341,10 @@ def _digest(counted: Counting) -> str:
     return hashlib.sha256((said + tables).encode()).hexdigest()
 
 
-async def _both(found: _Found) -> AsyncIterator[bytes]:
-    async for block in _read(found.figures):
+async def _both(path: Path, lines: Sequence[str]) -> AsyncIterator[bytes]:
+    async for block in _read(path):
         yield block
-    async for block in blocks(found.computed):
+    async for block in blocks(lines):
         yield block
 
 

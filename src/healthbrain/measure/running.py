@@ -8,7 +8,7 @@ follow from single persons (`personal` is False) is counted once over everything
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -52,15 +52,13 @@ def calendars_of(counting: Counting, today: date, data_from: date | None) -> dic
     return {calendar: covered(one, spans(one, today), data_from) for calendar, one in counting.calendars.items()}
 
 
-def make_calendars(connection: Statements, calendars: Calendars) -> None:
+def make_calendars(connection: Statements, calendars: Calendars, kind: str = "temp table") -> None:
     """Tables of periods, and of the days that lie in each."""
     for calendar, periods in calendars.items():
         rows = ", ".join(f"({number}, date '{span.start}', date '{span.to}')" for number, span in enumerate(periods))
+        connection.execute(f"create or replace {kind} {calendar} as select * from (values {rows}) as c(_p, _from, _to)")
         connection.execute(
-            f"create or replace temp table {calendar} as select * from (values {rows}) as c(_p, _from, _to)"
-        )
-        connection.execute(
-            f"create or replace temp table {calendar}_day as select cast(unnest(generate_series(_from, _to, interval 1 day)) as date) "
+            f"create or replace {kind} {calendar}_day as select cast(unnest(generate_series(_from, _to, interval 1 day)) as date) "
             f"as day, _p, _from, _to from {calendar}"
         )
 
@@ -83,7 +81,16 @@ def count(connection: Statements, counting: Counting, groups: Sequence[Group]) -
 def make_tables(
     connection: Statements, counting: Counting, groups: Sequence[Group], extra: Iterable[str] = ()
 ) -> list[str]:
-    """Make the tables that the groups need; returns the statements that take them away again.
+    """Make the tables that the groups need; returns the statements that take them away again."""
+    kept: list[str] = []
+    for made, kind, query in queries(counting, groups, extra):
+        connection.execute(f"create or replace temp {kind} {made.name} as {query}")
+        kept.append(f"drop {kind} {made.name}")
+    return kept
+
+
+def queries(counting: Counting, groups: Sequence[Group], extra: Iterable[str] = ()) -> Iterator[tuple[Made, str, str]]:
+    """The tables that the groups need, each as a `table` or `view` with its query, in order of making.
 
     What only one other table reads is a view: DuckDB then makes it part of the reader's query.
     """
@@ -91,19 +98,14 @@ def make_tables(
     needed = needed_columns(tables, groups)
     readers = Counter(read for made in tables for read, _ in made.reads)
     readers.update(group.source.name for group in groups)
-    kept: list[str] = []
     for made in tables:
-        many = readers[made.name] > 1 or made.name in extra
-        if many:
+        if readers[made.name] > 1 or made.name in extra:
             columns = [name(column) for column in made.kinds if column in needed[made.name]]
             columns += ["_p"] if made.timed else []
             chosen = ", ".join(columns) if columns and made.name not in extra else "*"
-            connection.execute(f"create or replace temp table {made.name} as select {chosen} from ({made.query})")
-            kept.append(f"drop table {made.name}")
+            yield made, "table", f"select {chosen} from ({made.query})"
         else:
-            connection.execute(f"create or replace temp view {made.name} as {made.query}")
-            kept.append(f"drop view {made.name}")
-    return kept
+            yield made, "view", made.query
 
 
 def needed_columns(tables: Sequence[Made], groups: Sequence[Group]) -> dict[str, set[str]]:

@@ -202,22 +202,34 @@ def _share(number: int, one: Definition, population: Population, parts: Placed) 
     return Share(number, count(inside), d, total(parts.observed, inside), total(parts.weight, inside))
 
 
-def statements(group: Group) -> Iterator[str]:
-    """What counts a group: the finest places first, then their sums as cells."""
-    rows = f"{group.source.name} b"
+def statements(group: Group, into: str = CELLS, sign: str = "", only: str = "") -> Iterator[str]:
+    """What counts a group: the finest places first, then their sums as cells.
+
+    With `sign` (SQL over rows `b`: 1 or -1) rows count with it, and what comes to nothing leaves no cell. `only` names a
+    table of the persons that count.
+    """
+    rows = (
+        f"(select b.* from {group.source.name} b semi join {only} using (person)) b"
+        if only
+        else f"{group.source.name} b"
+    )
     rows += f" join {group.calendar} c on c._p = b._p" if group.source.timed else f" cross join {group.calendar} c"
     dated = f"(select b.*, {'' if group.source.timed else 'c._p, '}c._from, c._to from {rows})"
     strata = [f"s{number}" for number in range(len(group.stratifiers))]
     named = [f"{group.town} as town", f"{group.institution} as institution"]
     named += [f"{text} as {alias}" for alias, (_, text) in zip(strata, group.stratifiers, strict=True)]
     named += [f"{group.median or 'cast(null as bigint)'} as v"]
+    named += [f"{sign} as _sign"] if sign else []
     parts = [
         f"{text} as {letter}{number}"
         for number, share in enumerate(group.shares)
         for letter, text in (("n", share.n), ("d", share.d), ("x", share.x), ("w", share.w))
     ]
     yield f"create or replace temp table fine as select b._p, {', '.join([*named, *parts])} from {dated} b group by all"
-    sums = [f"sum({letter}{number}) as {letter}{number}" for number in range(len(group.shares)) for letter in "ndxw"]
+    each = "_sign * " if sign else ""
+    sums = [
+        f"sum({each}{letter}{number}) as {letter}{number}" for number in range(len(group.shares)) for letter in "ndxw"
+    ]
     sets = [
         f"({', '.join(['_p', 'v', *place, *stratum])})"
         for place in ([], ["town"], ["institution"])
@@ -233,8 +245,9 @@ def statements(group: Group) -> Iterator[str]:
         case when grouping(town) = 0 then 1 when grouping(institution) = 0 then 2 else 0 end as level,
         coalesce(town, institution, '') as key, {stratifier} as stratifier, {stratum} as stratum, {", ".join(sums)}
         from fine group by grouping sets ({", ".join(sets)})"""
-    yield f"insert into {CELLS} " + " union all ".join(
+    told = "ndxw" if sign else "nd"
+    yield f"insert into {into} " + " union all ".join(
         f"select {share.measure}, _p, level, key, stratifier, stratum, v, n{number}, d{number}, x{number}, w{number} "
-        f"from coarse where n{number} <> 0 or d{number} <> 0"
+        f"from coarse where {' or '.join(f'{letter}{number} <> 0' for letter in told)}"
         for number, share in enumerate(group.shares)
     )
