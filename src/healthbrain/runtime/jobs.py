@@ -17,7 +17,7 @@ from healthbrain.exchange import bulkdata, notify
 from healthbrain.exchange.bulkdata import Desk
 from healthbrain.lake import Lake
 from healthbrain.measure import DeliveryDay, supervision
-from healthbrain.runtime import catalogue, erasure, views, warehouse
+from healthbrain.runtime import catalogue, erasure, models, views, warehouse
 from healthbrain.runtime.lakes import retention
 from healthbrain.runtime.pace import Pace
 from healthbrain.runtime.platform import Platform
@@ -63,9 +63,10 @@ async def compact_lake(platform: Platform) -> bool:
 
 
 async def rebuild_themes(platform: Platform) -> bool:
-    """Make the theme libraries anew from the base libraries when the lake has moved."""
+    """Make the theme libraries anew from the base libraries when the lake has moved, and the models that read them."""
     with contextlib.suppress(Conflict):  # somebody does it by hand now
         await warehouse.rebuild_themes(platform)
+    await models.compute_models(platform)
     return False
 
 
