@@ -17,7 +17,7 @@ from healthbrain.exchange import bulkdata, notify
 from healthbrain.exchange.bulkdata import Desk
 from healthbrain.lake import Lake
 from healthbrain.measure import DeliveryDay, supervision
-from healthbrain.runtime import catalogue, erasure, models, views, warehouse
+from healthbrain.runtime import catalogue, erasure, models, monitors, views, warehouse
 from healthbrain.runtime.lakes import retention
 from healthbrain.runtime.pace import Pace
 from healthbrain.runtime.platform import Platform
@@ -134,6 +134,11 @@ async def escalate_tasks(platform: Platform) -> bool:
     async with platform.pool.connection() as connection:
         await supervision.escalate(connection, platform.clock())
     return False
+
+
+async def judge_monitors(platform: Platform) -> bool:
+    """Judge saved questions with a threshold when they are new, once a day, and when the lake has moved."""
+    return await monitors.judge_due(platform) == monitors.AT_ONCE
 
 
 async def prune_feed(platform: Platform) -> bool:

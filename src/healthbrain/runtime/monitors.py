@@ -1,0 +1,74 @@
+"""Judging monitors in the background: each saved question with a threshold is asked as its owner, with what the owner may see now.
+
+An owner whose account is closed, or who may no longer see figures, is not asked for; the monitor says so. Nothing that the
+owner could not see on opening the question is written down.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+from healthbrain import access, identity
+from healthbrain.database import Connection
+from healthbrain.errors import Forbidden, HealthBrainError
+from healthbrain.lake import Lake
+from healthbrain.lake.local_time import LOCAL
+from healthbrain.measure import analysis
+from healthbrain.measure.analysis import Reader, monitors
+from healthbrain.measure.analysis.monitors import Due, Judged
+from healthbrain.runtime.platform import Platform
+from healthbrain.scope import Principal
+
+log = logging.getLogger("healthbrain.worker")
+AT_ONCE = 20  # monitors of one turn
+
+
+async def judge_due(platform: Platform) -> int:
+    """Judge the monitors whose turn it is; how many there were."""
+    lake, at = Lake(platform.settings.lake), platform.clock()
+    position = lake.state().position
+    if not position:
+        return 0
+    day = at.astimezone(LOCAL).date()
+    async with platform.pool.connection() as connection:
+        await monitors.end_unwatched(connection, at)
+        waiting = await monitors.due(connection, position, day, at, AT_ONCE)
+    for one in waiting:
+        found = await _judged(platform, lake, one, at)
+        async with platform.pool.connection() as connection:
+            await monitors.keep(connection, one, found, position, day, at)
+    if waiting:
+        log.info("%d monitors judged as of lake position %s", len(waiting), position)
+    return len(waiting)
+
+
+async def _judged(platform: Platform, lake: Lake, one: Due, at: datetime) -> Judged:
+    """What judging one monitor found; a failure is told in words and never keeps the others from being judged."""
+    try:
+        asked = analysis.question_of(one.question)
+        async with platform.pool.connection() as connection:
+            reader = await _reader(connection, one.owner, asked, at)
+        answered = await analysis.answer(lake, asked, reader, at)
+        return monitors.judge(answered.table, at.astimezone(LOCAL).date())
+    except HealthBrainError as error:
+        return Judged("failed", 0, why=error.message)
+
+
+async def _reader(connection: Connection, owner: str, asked: analysis.Question, at: datetime) -> Reader:
+    """What the owner may see now. Raises Forbidden, NotFound."""
+    account = await access.account(connection, owner)
+    if not account.usable(at):
+        raise Forbidden("the account of this monitor's owner is closed")
+    who = Principal(
+        account.name, account.display, account.role, account.organisation, access.default_purpose(account.role),
+        account.person, account.practitioner,
+    )  # fmt: skip
+    figures = await access.decide(connection, who, "read", "indicator", at, patients_of=identity.patients_of)
+    try:
+        type_ = analysis.source_of(asked.source).view.resource
+        rows = await access.decide(connection, who, "search", type_, at, patients_of=identity.patients_of)
+        people = rows.identified
+    except Forbidden:
+        people = False
+    return Reader(figures.organisations, people)
