@@ -51,6 +51,7 @@ class Settings:
     )
     lake_engine: str = "duckdb"  # HB_LAKE_ENGINE: duckdb | spark: what counts everyone for the measures
     spark_master: str = ""  # HB_SPARK_MASTER: the cluster, spark://host:port
+    entry_approval: bool = True  # HB_ENTRY_APPROVAL: an entered value counts when a second person has approved it
     demo: bool = False  # HB_DEMO: demo accounts are shown on the sign-in page
 
     @property

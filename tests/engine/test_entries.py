@@ -11,7 +11,7 @@ import pytest
 from openpyxl import Workbook, load_workbook
 
 from healthbrain.database import open_pool
-from healthbrain.errors import Conflict, Incorrect, Malformed, TooLarge
+from healthbrain.errors import Conflict, Forbidden, Incorrect, Malformed, TooLarge
 from healthbrain.measure import entries, queries, trend
 from healthbrain.measure.entries import Given
 from healthbrain.measure.load import definition_of
@@ -145,3 +145,48 @@ def test_files_that_cannot_be_read_are_refused() -> None:
     book.save(buffer)
     with pytest.raises(TooLarge, match="lines"):
         sheets.rows_of(ZH, "a.xlsx", buffer.getvalue())
+
+
+async def test_an_entry_that_needs_a_review_counts_when_a_second_person_has_approved_it(dsn: str) -> None:
+    pool = await open_pool(dsn)
+    async with pool.connection() as connection:
+        first = await entries.enter(connection, GIVEN, by="cdc", at=AT, review=True)
+        assert await trend(connection, "T-LITERACY") == []
+        assert [one.id for one in await entries.waiting(connection)] == [first]
+        with pytest.raises(Forbidden):
+            await entries.review(connection, first, "approved", by="cdc", at=AT)
+        await entries.review(connection, first, "approved", by="second", at=AT)
+        assert [one.value for one in await trend(connection, "T-LITERACY")] == [35.4]
+        with pytest.raises(Conflict):
+            await entries.review(connection, first, "returned", by="second", at=AT, reason="再想想")
+        wrong = await entries.enter(connection, replace(GIVEN, value=53.4, reason="更正"), by="cdc", at=AT, review=True)
+        assert [one.id for one in await entries.entered(connection)] == [first], "the approved one goes on holding"
+        with pytest.raises(Incorrect, match="why"):
+            await entries.review(connection, wrong, "returned", by="second", at=AT)
+        await entries.review(connection, wrong, "returned", by="second", at=AT, reason="两位数写反")
+        assert [one.value for one in await trend(connection, "T-LITERACY")] == [35.4]
+        third = await entries.enter(connection, replace(GIVEN, value=35.5, reason="更正"), by="cdc", at=AT, review=True)
+        await entries.review(connection, third, "approved", by="second", at=AT)
+        assert [one.value for one in await trend(connection, "T-LITERACY")] == [35.5]
+        told = [
+            (one.id, one.state, one.verdict_by, one.verdict_reason) for one in await entries.history(connection, first)
+        ]
+        assert told == [
+            (third, "approved", "second", ""),
+            (wrong, "returned", "second", "两位数写反"),
+            (first, "approved", "second", ""),
+        ]
+        assert await entries.waiting(connection) == []
+    await pool.close()
+
+
+async def test_a_first_value_that_was_returned_is_entered_again_without_being_a_correction(dsn: str) -> None:
+    pool = await open_pool(dsn)
+    async with pool.connection() as connection:
+        first = await entries.enter(connection, GIVEN, by="cdc", at=AT, review=True)
+        await entries.review(connection, first, "returned", by="second", at=AT, reason="文件不对")
+        second = await entries.enter(connection, replace(GIVEN, document="另一文件"), by="cdc", at=AT, review=True)
+        assert [one.id for one in await entries.waiting(connection)] == [second]
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            await connection.execute("delete from measure_entry_review")
+    await pool.close()

@@ -144,7 +144,7 @@ async def test_pages_of_measures_neither_skip_nor_repeat(hb: World) -> None:
         assert len(page.get("entry", ())) <= 40
         seen += [one["resource"]["id"] for one in page.get("entry", ())]
         address = next((one["url"] for one in page["link"] if one["relation"] == "next"), None)
-    assert len(seen) == len(set(seen))
+    assert len(seen) == len(set(seen)), sorted(one for one in seen if seen.count(one) > 1)
     assert set(seen) >= {one.id for one in measure.built_in()} | {"own"}
 
 
@@ -184,7 +184,11 @@ LITERACY: dict[str, Any] = {
 async def test_a_report_is_entered_as_a_value_and_corrected_with_a_reason(hb: World) -> None:
     answer = await hb.ask("POST", "MeasureReport", json=LITERACY)
     assert (answer.status_code, answer.json()["issue"][0]["severity"]) == (201, "information"), answer.text
+    assert "second person" in answer.text
     async with hb.platform.pool.connection() as connection:
+        assert await entries.entered(connection, "IND-Q-04") == []
+        (waiting,) = await entries.waiting(connection)
+        await entries.review(connection, waiting.id, "approved", by="second", at=AT)
         (value,) = await entries.entered(connection, "IND-Q-04")
     assert (value.value, value.period, value.document) == (31.5, "2025", "MeasureReport 监测2025 青浦区")
     other = copy.deepcopy(LITERACY)
@@ -196,6 +200,8 @@ async def test_a_report_is_entered_as_a_value_and_corrected_with_a_reason(hb: Wo
     again = await hb.ask("POST", "MeasureReport", json=other)
     assert "holds already" in again.text
     async with hb.platform.pool.connection() as connection:
+        (waiting,) = await entries.waiting(connection)
+        await entries.review(connection, waiting.id, "approved", by="second", at=AT)
         (value,) = await entries.entered(connection, "IND-Q-04")
         assert (value.value, value.reason) == (32, "复核后更正")
         assert len(await entries.history(connection, value.id)) == 2
@@ -250,3 +256,58 @@ async def test_a_measure_in_our_form_must_be_computable_and_others_are_stored_wi
     del foreign["extension"]
     stored = await hb.ask("POST", "Measure", json=foreign)
     assert (stored.status_code, "measure-table" in stored.text) == (201, True), stored.text
+
+
+def bundled(kind: str, *resources: dict[str, Any]) -> dict[str, Any]:
+    entries_ = [{"resource": one, "request": {"method": "POST", "url": one["resourceType"]}} for one in resources]
+    return {"resourceType": "Bundle", "type": kind, "entry": entries_}
+
+
+def of_year(year: int, value: float) -> dict[str, Any]:
+    report = copy.deepcopy(LITERACY) | {"period": {"start": f"{year}-01-01", "end": f"{year}-12-31"}}
+    report["group"][0]["measureScore"]["value"] = value
+    return report
+
+
+@pytest.mark.parametrize(("kind", "year"), [("transaction", 2021), ("batch", 2022)], ids=["transaction", "batch"])
+async def test_measures_and_reports_in_a_bundle_are_taken_in_as_when_sent_alone(hb: World, kind: str, year: int) -> None:
+    named = copy.deepcopy(FOREIGN) | {"id": f"in-{kind}", "name": f"in_{kind}"}
+    answer = await hb.ask("POST", "", json=bundled(kind, named, of_year(year, 30.5)))
+    assert answer.status_code == 200, answer.text
+    told = [one["response"]["outcome"]["issue"][0]["diagnostics"] for one in answer.json()["entry"]]
+    assert f"draft of the workbench as OWN-IN-{kind.upper()}" in told[0]
+    assert f"entered as the value of IND-Q-04 for {year}" in told[1]
+    assert [one["response"]["status"][:3] for one in answer.json()["entry"]] == ["201", "201"]
+    async with hb.platform.pool.connection() as connection:
+        assert [one.value for one in await entries.waiting(connection) if one.period == str(year)] == [30.5]
+
+
+async def test_a_transaction_with_a_report_that_cannot_be_right_is_refused_as_a_whole_and_a_batch_in_part(hb: World) -> None:
+    count = "MeasureReport?_summary=count"
+    before = (await hb.ask("GET", count)).json()["total"]
+    refused = await hb.ask("POST", "", json=bundled("transaction", of_year(2019, 30), of_year(2018, 3000)))
+    assert (refused.status_code, "Bundle.entry[1]" in refused.text) == (400, True), refused.text
+    twice = await hb.ask("POST", "", json=bundled("transaction", of_year(2019, 30), of_year(2019, 31)))
+    assert (twice.status_code, "two values" in twice.text) == (400, True), twice.text
+    assert (await hb.ask("GET", count)).json()["total"] == before
+    partly = await hb.ask("POST", "", json=bundled("batch", of_year(2019, 30), of_year(2018, 3000)))
+    assert [one["response"]["status"][:3] for one in partly.json()["entry"]] == ["201", "400"], partly.text
+    assert (await hb.ask("GET", count)).json()["total"] == before + 1
+
+
+async def test_measures_are_searched_by_post_as_by_get(hb: World) -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    posted = await hb.ask("POST", "Measure/_search", content="_id=IND-Q-08", headers=form)
+    assert posted.status_code == 200, posted.text
+    assert [one["resource"]["id"] for one in posted.json()["entry"]] == ["IND-Q-08"]
+    asked = "measure=urn:healthbrain:measure:IND-Q-08"
+    posted = await hb.ask("POST", "MeasureReport/_search", content=asked, headers=form)
+    got = await hb.ask("GET", f"MeasureReport?{asked}")
+    assert posted.json()["entry"] == got.json()["entry"] != []
+
+
+async def test_expressions_carry_a_label_of_their_own_and_fhirpath_is_still_taken(hb: World) -> None:
+    found = (await hb.ask("GET", "Measure/IND-Q-08")).json()
+    languages = {part["criteria"]["language"] for part in found["group"][0]["population"]}
+    assert languages == {"text/x-healthbrain-expression"}
+    assert fhir.from_measure(copy.deepcopy(FOREIGN)).population is not None  # labelled text/fhirpath

@@ -1,7 +1,8 @@
 """Entries of a bundle that are requests of their own: of a batch everything that reads, and operations.
 
 R4 lets an entry of a batch be any interaction. Those that write go to the store together; each of the others is put
-through the same routing, permission and handler as if it had been sent alone, and its answer becomes the entry's. In a
+through the same routing, permission and handler as if it had been sent alone, and its answer becomes the entry's; so does a new
+Measure or MeasureReport, which is more than stored. In a
 transaction operations that read are answered so too, but on its connection and with its fate.
 """
 
@@ -25,6 +26,7 @@ from healthbrain.fhir import dump, parse
 Route = Callable[[Call], Callable[[], Awaitable[Answer]]]
 
 _READING = ("GET", "HEAD")
+_TAKEN_IN = ("Measure", "MeasureReport")  # more than stored: each is taken in as when it is sent alone
 
 
 def asides(entries: Any) -> frozenset[int]:
@@ -38,7 +40,13 @@ def _is_aside(entry: Any) -> bool:
     if not isinstance(request, dict) or not isinstance(url, str):
         return False
     operation = url.partition("?")[0].rstrip("/").rpartition("/")[2].startswith("$")
-    return request.get("method") in _READING or (request.get("method") == "POST" and operation)
+    taken_in = url in _TAKEN_IN and _stands_alone(entry)
+    return request.get("method") in _READING or (request.get("method") == "POST" and (operation or taken_in))
+
+
+def _stands_alone(entry: dict[str, Any]) -> bool:
+    """Whether it speaks of no other entry, whose id would only be known after the store has written both."""
+    return isinstance(entry.get("resource"), dict) and b'"urn:uuid:' not in dump(entry["resource"])
 
 
 async def answered(outer: Call, entry: dict[str, Any], place: str, route: Route) -> dict[str, Any]:
@@ -81,6 +89,8 @@ def _call(outer: Call, entry: dict[str, Any], place: str) -> Call:
     headers |= {name: value for name, value in outer.headers.items() if name in (b"host", b"x-forwarded-proto")}
     if handling := outer.prefers("handling"):
         headers[b"prefer"] = f"handling={handling}".encode("latin-1", "replace")
+    if condition := request.get("ifNoneExist"):
+        headers[b"if-none-exist"] = str(condition).encode("latin-1", "replace")
     if known := request.get("ifNoneMatch"):
         headers[b"if-none-match"] = str(known).encode("latin-1", "replace")
     if since := request.get("ifModifiedSince"):
@@ -124,7 +134,11 @@ def _entry(answer: Answer, place: str) -> dict[str, Any]:
         content = base64.b64encode(answer.body).decode()
         made = {"resource": {"resourceType": "Binary", "contentType": answer.kind.decode(), "data": content}, **made}
     elif answer.body:
-        made = {"resource": parse(answer.body), **made}
+        found = parse(answer.body)
+        if answer.status == 201 and found.get("resourceType") == "OperationOutcome":
+            response["outcome"] = found
+        else:
+            made = {"resource": found, **made}
     if changed := _changed(made.get("resource"), named.get("last-modified", "")):
         response["lastModified"] = changed
     return made

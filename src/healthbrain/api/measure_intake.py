@@ -1,9 +1,10 @@
-"""Measures and reports that other systems send: POST /fhir/MeasureReport and POST /fhir/Measure.
+"""Measures and reports that other systems send: POST /fhir/MeasureReport and POST /fhir/Measure, alone or in a bundle.
 
 Both are stored like any resource, through the ledger. Besides, a summary of an entered measure of this platform counts at once as
 the value of the organisation that sends it, and a Measure that can be computed here becomes a draft of the workbench. What claims our
 own form (our canonical, our table extension, our Library) and cannot be taken is refused and not stored; of others'
-the answer tells what is missing.
+the answer tells what is missing. In a batch each entry is taken in as if sent alone; a transaction is refused as a whole when one of
+its entries would be, and what counts is entered once everything is stored.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from healthbrain.api.platform import Platform
 from healthbrain.api.writing import Writing
 from healthbrain.errors import Conflict, Forbidden, HealthBrainError, Incorrect
 from healthbrain.exchange import read_fhir
-from healthbrain.fhir import dump
+from healthbrain.fhir import dump, parse
 from healthbrain.measure import entries, fhir
-from healthbrain.measure.entries import Given
+from healthbrain.measure.entries import Entered, Given
 from healthbrain.measure.workbench import definition_from, drafts
 
 REASON = "urn:healthbrain:ext:correction-reason"  # on a MeasureReport: why it replaces the value that holds
@@ -65,6 +66,61 @@ class MeasureIntake:
             return self._told(call, answer, await self._drafted(call, wanted))
         return self._told(call, answer, wanted if isinstance(wanted, str) else "")
 
+    async def bundle(self, call: Call) -> Answer:
+        """POST / with a transaction or a batch; of a transaction its Measures and MeasureReports are taken in."""
+        raw = await call.body()
+        if b"Measure" not in raw:
+            return await self._writing.bundle(call)
+        try:
+            sent = await read_fhir(raw)
+        except HealthBrainError:
+            return await self._writing.bundle(call)  # refused there, and listed in the ledger
+        if sent.get("resourceType") != "Bundle" or sent.get("type") != "transaction":
+            return await self._writing.bundle(call)
+        wanted = await self._wanted_of(call, sent.get("entry"))
+        answer = await self._writing.bundle(call)
+        if answer.status != 200 or not wanted:
+            return answer
+        response = parse(answer.body or b"{}")
+        for number, one in wanted.items():
+            made = response["entry"][number]["response"]
+            if not str(made.get("status", "")).startswith("201"):
+                continue
+            text = await self._taken_in(call, one)
+            if call.prefers("return") not in ("representation", "minimal"):
+                made["outcome"] = outcome("information", "informational", text)
+        return Answer(200, dump(response), answer.headers)
+
+    async def _wanted_of(self, call: Call, sent: Any) -> dict[int, Draft | Given | str]:
+        """What is to be done with the entries that create a Measure or a MeasureReport. Raises Incorrect with the place."""
+        found: dict[int, Draft | Given | str] = {}
+        seen: set[tuple[str, str, str, str]] = set()
+        for number, entry in enumerate(sent if isinstance(sent, list) else ()):
+            try:
+                request, resource = entry["request"], entry["resource"]
+                type_ = resource["resourceType"]
+                if request["method"] != "POST" or request["url"] != type_ or type_ not in ("Measure", "MeasureReport"):
+                    continue
+                wanted = _computable(resource) if type_ == "Measure" else await self._wanted(call, resource)
+                if isinstance(wanted, Given):
+                    place = (wanted.measure, wanted.period, wanted.level, wanted.key)
+                    if place in seen:
+                        raise Incorrect("the bundle gives two values for the same measure, period and place")
+                    seen.add(place)
+                    await self._held(wanted)
+                found[number] = wanted
+            except Incorrect as error:
+                raise Incorrect(f"Bundle.entry[{number}].resource: {error.message}", issues=error.issues) from None
+            except (AttributeError, KeyError, TypeError, ValueError, StopIteration):
+                continue  # its structure is wrong: the store refuses it with every place
+        return found
+
+    async def _taken_in(self, call: Call, wanted: Draft | Given | str) -> str:
+        """Do what is to be done once the resource is stored; what was done, in words."""
+        if isinstance(wanted, Draft):
+            return await self._drafted(call, wanted)
+        return await self._entered(call, wanted) if isinstance(wanted, Given) else wanted
+
     async def _drafted(self, call: Call, draft: Draft) -> str:
         """Put a Measure among the drafts of the workbench, for who may compose indicators."""
         try:
@@ -76,20 +132,40 @@ class MeasureIntake:
         return f"stored, and a draft of the workbench as {number}: it is counted when it is published there"
 
     async def _report(self, call: Call, wanted: Given) -> Answer:
-        async with self._platform.pool.connection() as connection:
-            held = await entries.holding(connection, wanted.measure, wanted.period, wanted.level, wanted.key)
-        same = held is not None and (held.numerator, held.denominator) == (wanted.numerator, wanted.denominator)
-        same = same and (wanted.value is None or held is None or held.value == wanted.value)
-        if held is not None and not same and len(wanted.reason.strip()) < 2:
-            raise Incorrect(
-                "there is a value for this period already; to correct it, give the reason in the extension " + REASON
-            )
+        _, same = await self._held(wanted)
         answer = await self._writing.create(call, "MeasureReport")
         if answer.status != 201 or same:
             return self._told(call, answer, "this value holds already; nothing was entered")
+        return self._told(call, answer, await self._entered(call, wanted))
+
+    async def _held(self, wanted: Given) -> tuple[Entered | None, bool]:
+        """The last entry for the same period and place, and whether it says the same. Raises Incorrect for a correction
+        without a reason."""
         async with self._platform.pool.connection() as connection:
-            await entries.enter(connection, wanted, by=call.who.account, at=call.at, replaces=held.id if held else None)
-        return self._told(call, answer, f"entered as the value of {wanted.measure} for {wanted.period}")
+            held = await entries.latest(connection, wanted.measure, wanted.period, wanted.level, wanted.key)
+        if held is None or held.state == "returned":
+            return held, False
+        same = (held.numerator, held.denominator) == (wanted.numerator, wanted.denominator)
+        same = same and (wanted.value is None or held.value == wanted.value)
+        if not same and len(wanted.reason.strip()) < 2:
+            raise Incorrect(
+                "there is a value for this period already; to correct it, give the reason in the extension " + REASON
+            )
+        return held, same
+
+    async def _entered(self, call: Call, wanted: Given) -> str:
+        """Enter a value whose report is stored."""
+        held, same = await self._held(wanted)
+        if same:
+            return "this value holds already; nothing was entered"
+        review = self._platform.settings.entry_approval
+        async with self._platform.pool.connection() as connection:
+            await entries.enter(
+                connection, wanted, by=call.who.account, at=call.at, replaces=held.id if held else None, review=review
+            )
+        if review:
+            return f"entered as the value of {wanted.measure} for {wanted.period}; it counts when a second person approves it"
+        return f"entered as the value of {wanted.measure} for {wanted.period}"
 
     async def _wanted(self, call: Call, sent: Mapping[str, Any]) -> Given | str:
         """The value that a report gives, or why it gives none. Raises Incorrect for one of ours that cannot be right."""

@@ -28,12 +28,13 @@ from healthbrain.api.answer import Answer
 from healthbrain.api.call import Call
 from healthbrain.api.parameters import Asked, asked
 from healthbrain.api.platform import Platform
-from healthbrain.api.reading import Reading, count_of
+from healthbrain.api.reading import Reading, add_form, count_of
 from healthbrain.database import Connection
 from healthbrain.errors import Forbidden, Incorrect, NotFound
 from healthbrain.fhir import date_interval, dump, summary
 from healthbrain.lake import Lake
 from healthbrain.measure import Definition, Figure, Level, ShownMember, fhir, suppression
+from healthbrain.measure.workbench.form import ID
 
 _ASKED = ("periodStart", "periodEnd", "reportType", "measure", "practitioner", "subject", "lastReceivedOn")
 _MOST = 1000  # members in one list
@@ -71,11 +72,19 @@ class Measures:
         """Whether there is a measure with this id, built in or of our own."""
         return any(one.id == id_ for one in measure.defined())
 
+    @staticmethod
+    def own(id_: str) -> bool:
+        """Whether it is a number that only own measures have: one may have been published since this process looked."""
+        return bool(ID.fullmatch(id_))
+
     async def read(self, call: Call, id_: str) -> Answer:
         """The definition as a Measure."""
         await self._decide(call, id_, "read")
-        async with self._platform.pool.connection() as connection:
-            one = await measure.current(connection, id_)
+        try:
+            async with self._platform.pool.connection() as connection:
+                one = await measure.current(connection, id_)
+        except NotFound:
+            return await self._reading.read(call, "Measure", id_)
         return Answer(200, dump(fhir.as_measure(one)))
 
     async def evaluate(self, call: Call, id_: str) -> Answer:
@@ -105,7 +114,8 @@ class Measures:
         )
 
     async def search(self, call: Call) -> Answer:
-        """Built-in definitions first, then the stored Measures that the same question finds."""
+        """Built-in definitions first, then the stored Measures that the same question finds; by GET, or POSTed to _search."""
+        await _with_form(call)
         cursor = call.param(bundles.CURSOR)
         asked_for = [(key, value) for key, value in call.params if key not in _SHAPES]
         if {key for key, _ in asked_for} - _CRITERIA or (cursor and not cursor.isdecimal() and cursor != _STORED):
@@ -153,14 +163,6 @@ class Measures:
             else:
                 following = _STORED
         if following:
-            links = list(stored.get("link", ()))
-        following = str(start + count) if start + count < len(found) else ""
-        if not following and others:
-            if len(page) + len(others) <= count:
-                page += others
-            else:
-                following = _STORED
-        if following:
             links = [link for link in links if link.get("relation") != "next"]
             links.append(
                 {"relation": "next", "url": bundles.url(call.base, "Measure", [*rest, (bundles.CURSOR, following)])}
@@ -172,6 +174,7 @@ class Measures:
 
     async def reports(self, call: Call) -> Answer:
         """The figures of a built-in measure at one place, newest first; of other measures the stored reports."""
+        await _with_form(call)
         named = _measure_named(call.param("measure"))
         if not named or not self.known(named):
             return await self._reading.search(call, "MeasureReport")
@@ -270,6 +273,13 @@ class Measures:
             return (await self._gate.decide(call.who, "read", "Patient", call.at)).identified
         except Forbidden:
             return False
+
+
+async def _with_form(call: Call) -> None:
+    """A search that was posted, as the same one asked by GET."""
+    if call.method == "POST":
+        await add_form(call)
+        call.method = "GET"
 
 
 def _report_type(given: Asked) -> str:

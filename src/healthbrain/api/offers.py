@@ -42,6 +42,11 @@ class Offers:
         """What can be done at the address of `call`; None when it names no operation that is offered."""
         metas, observations = self._metas, self._observations
         match call.segments:
+            case [] if call.method == "POST":
+                return {"POST": lambda: self._intake.bundle(call)}
+            case ["Measure" | "MeasureReport" as sought, "_search"] if call.method == "POST":
+                found = self._measures.search if sought == "Measure" else self._measures.reports
+                return {"POST": lambda: found(call)}
             case ["Measure" | "MeasureReport"] if call.method in ("GET", "HEAD"):
                 listing = self._measures.search if call.segments == ["Measure"] else self._measures.reports
                 return {"GET": lambda: listing(call)}
@@ -49,7 +54,11 @@ class Offers:
                 return {"POST": lambda: self._intake.create(call, reported)}
             case ["Measure", id_] if self._measures.known(id_):
                 return {"GET": lambda: self._measures.read(call, id_)}
-            case ["Measure", id_, "$evaluate-measure" | "$evaluate"] if self._measures.known(id_):
+            case ["Measure", id_] if self._measures.own(id_) and call.method in ("GET", "HEAD"):
+                return {"GET": lambda: self._measures.read(call, id_)}
+            case ["Measure", id_, "$evaluate-measure" | "$evaluate"] if self._measures.known(id_) or self._measures.own(
+                id_
+            ):
                 return {
                     "GET": lambda: self._measures.evaluate(call, id_),
                     "POST": lambda: self._measures.evaluate(call, id_),

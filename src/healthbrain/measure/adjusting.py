@@ -37,7 +37,7 @@ async def mark(connection: Connection, at: datetime) -> str:
     """Changes when figures may, although no resource did: with the local day, definitions, settings and entered values."""
     row = await (
         await connection.execute(
-            "select (select coalesce(max(id), 0) from measure_entry), (select count(*) from measure_adjustment), "
+            "select (select coalesce(max(id), 0) from measure_entry) + (select count(*) from measure_entry_review), (select count(*) from measure_adjustment), "
             "(select coalesce(max(id), 0) from own_measure_event where action in ('published', 'retired', 'resumed'))"
         )
     ).fetchone()

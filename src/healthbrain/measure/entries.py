@@ -1,8 +1,9 @@
-"""Values entered from outside sources: kept with document, date and who, corrected with a reason, published as results.
+"""Values entered from outside sources: kept with document, date and who, corrected with a reason, approved, published as results.
 
-`enter` writes one value; a second one for the same period and place is a correction and needs a reason. Nothing is ever
-overwritten: `history` tells all of it. The value that holds is put among the materialised results in the same transaction, so every
-screen sees it as it sees computed ones. What a value must be like is said by its definition (`entry`).
+`enter` writes one value; a second one for the same period and place is a correction and needs a reason. With `review` a second person
+approves it or returns it with a reason, and until then what was approved before goes on holding. Nothing is ever overwritten:
+`history` tells all of it. The value that holds is put among the materialised results in the same transaction, so every screen sees
+it as it sees computed ones. What a value must be like is said by its definition (`entry`).
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
+from typing import Literal
 
 from healthbrain.database import Connection
-from healthbrain.errors import Conflict, Incorrect, NotFound
+from healthbrain.errors import Conflict, Forbidden, Incorrect, NotFound
 from healthbrain.measure.definition import Definition, Entry, Level
 from healthbrain.measure.load import built_in
 
@@ -26,9 +28,20 @@ _PERIODS = {
 }
 _EARLIEST = 1990
 _COLUMNS = (
-    "id, measure, period, level, key, numerator, denominator, value, document, dated, reason, replaces, synthetic, "
-    "entered_by, entered_at"
+    "e.id, e.measure, e.period, e.level, e.key, e.numerator, e.denominator, e.value, e.document, e.dated, e.reason, "
+    "e.replaces, e.synthetic, e.entered_by, e.entered_at, "
+    "coalesce(r.verdict, case when e.needs_review then 'waiting' else 'approved' end), "
+    "coalesce(r.reason, ''), coalesce(r.by, ''), r.at"
 )
+_FROM = "measure_entry e left join measure_entry_review r on r.entry = e.id"
+_COUNTS = "(not e.needs_review or r.verdict = 'approved')"
+_LATER = "select 1 from measure_entry l where (l.measure, l.period, l.level, l.key) = (e.measure, e.period, e.level, e.key) and l.id > e.id"
+# the entry that holds: the last one that counts
+_HOLDS = (
+    f"{_COUNTS} and not exists ({_LATER} and (not l.needs_review or exists (select 1 from measure_entry_review v "  # noqa: S608  # constants
+    "where v.entry = l.id and v.verdict = 'approved')))"
+)
+State = Literal["waiting", "approved", "returned"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +79,10 @@ class Entered:
     synthetic: bool
     entered_by: str
     entered_at: datetime
+    state: State = "approved"
+    verdict_reason: str = ""
+    verdict_by: str = ""
+    verdict_at: datetime | None = None
 
 
 def enterable() -> list[Definition]:
@@ -113,9 +130,11 @@ def bounds(definition: Definition, period: str) -> tuple[date, date]:
 
 
 async def enter(
-    connection: Connection, given: Given, *, by: str, at: datetime, synthetic: bool = False, replaces: int | None = None
-) -> int:
-    """Keep a value and publish it; returns its id. `replaces` names the entry that a correction was made against.
+    connection: Connection, given: Given, *, by: str, at: datetime, synthetic: bool = False, replaces: int | None = None,
+    review: bool = False,
+) -> int:  # fmt: skip
+    """Keep a value, and publish it unless it needs a review; returns its id. `replaces` names the entry that a correction was
+    made against.
 
     Raises Incorrect for a value that cannot be right, or a correction without a reason; Conflict when somebody else
     was quicker.
@@ -124,36 +143,90 @@ async def enter(
     definition = next(one for one in enterable() if one.id == given.measure)
     async with connection.transaction():
         await connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 5))", [f"entry {given.measure}"])
-        known = await holding(connection, given.measure, given.period, given.level, given.key)
+        known = await latest(connection, given.measure, given.period, given.level, given.key)
         if replaces is not None and (known is None or known.id != replaces):
             raise Conflict("this value has been corrected by somebody else meanwhile; look at it again")
-        if known is not None and len(given.reason.strip()) < 2:
+        held = await holding(connection, given.measure, given.period, given.level, given.key)
+        corrects = held is not None or (known is not None and known.state == "waiting")
+        if corrects and len(given.reason.strip()) < 2:
             raise Incorrect("there is a value for this period already; to correct it, give the reason")
         cursor = await connection.execute(
             "insert into measure_entry (measure, period, level, key, numerator, denominator, value, document, dated, "
-            "reason, replaces, synthetic, entered_by, entered_at) "
-            "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) returning id",
+            "reason, replaces, synthetic, entered_by, entered_at, needs_review) "
+            "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) returning id",
             [
                 given.measure, given.period, given.level, given.key, given.numerator, given.denominator, value,
                 _clean(given.document), given.dated, _clean(given.reason) if known else "", known.id if known else None,
-                synthetic, by, at,
+                synthetic, by, at, review,
             ],
         )  # fmt: skip
         row = await cursor.fetchone()
-        await _publish(connection, definition, given, value, at)
+        if not review:
+            await _publish(connection, definition, given, value, at)
     return int(row[0]) if row else 0
+
+
+async def review(
+    connection: Connection,
+    id: int,
+    verdict: Literal["approved", "returned"],
+    *,
+    by: str,
+    at: datetime,
+    reason: str = "",
+) -> Entered:
+    """Approve an entry, so that it counts, or return it with the reason.
+
+    Raises NotFound; Conflict when it does not wait; Forbidden for who entered it; Incorrect for a return without a reason.
+    """
+    async with connection.transaction():
+        found = await _select(connection, "e.id = %s", [id])
+        if not found:
+            raise NotFound("there is no such entry")
+        one = found[0]
+        await connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 5))", [f"entry {one.measure}"])
+        last = await latest(connection, one.measure, one.period, one.level, one.key)
+        if last is None or last.id != id or last.state != "waiting":
+            raise Conflict("this entry does not wait for a review; look at it again")
+        if last.entered_by == by:
+            raise Forbidden("who entered a value does not approve it; a second person does")
+        if verdict == "returned" and len(reason.strip()) < 2:
+            raise Incorrect("say why it is sent back")
+        await connection.execute(
+            "insert into measure_entry_review (entry, verdict, reason, by, at) values (%s, %s, %s, %s, %s)",
+            [id, verdict, _clean(reason), by, at],
+        )
+        if verdict == "approved":
+            definition = next((one for one in enterable() if one.id == last.measure), None)
+            if definition is None:
+                raise Incorrect("the measure is not one whose values are entered; look its number up in the template")
+            given = Given(
+                last.measure, last.period, last.document, last.dated, last.value, last.numerator, last.denominator,
+                last.level, last.key,
+            )  # fmt: skip
+            await _publish(connection, definition, given, last.value, at)
+    return last
 
 
 async def holding(
     connection: Connection, measure: str, period: str, level: Level = "district", key: str = ""
 ) -> Entered | None:
-    """The entry that holds for a period and place."""
+    """The entry that holds for a period and place: the last one that counts."""
     found = await _select(
-        connection,
-        "measure = %s and period = %s and level = %s and key = %s "
-        "and not exists (select 1 from measure_entry later where later.replaces = measure_entry.id)",
+        connection, f"e.measure = %s and e.period = %s and e.level = %s and e.key = %s and {_HOLDS}",
         [measure, period, level, key],
-    )
+    )  # fmt: skip
+    return found[0] if found else None
+
+
+async def latest(
+    connection: Connection, measure: str, period: str, level: Level = "district", key: str = ""
+) -> Entered | None:
+    """The last entry for a period and place, whether it counts, waits or was returned."""
+    found = await _select(
+        connection, "e.measure = %s and e.period = %s and e.level = %s and e.key = %s order by e.id desc limit 1",
+        [measure, period, level, key],
+    )  # fmt: skip
     return found[0] if found else None
 
 
@@ -163,10 +236,18 @@ async def entered(
     """The entries that hold, newest period first."""
     return await _select(
         connection,
-        "(%s = '' or measure = %s) and (%s::text is null or (level = %s and key = %s)) "
-        "and not exists (select 1 from measure_entry later where later.replaces = measure_entry.id) "
-        "order by measure, period desc, level, key",
+        "(%s = '' or e.measure = %s) and (%s::text is null or (e.level = %s and e.key = %s)) "
+        f"and {_HOLDS} order by e.measure, e.period desc, e.level, e.key",
         [measure, measure, level, level, key],
+    )
+
+
+async def waiting(connection: Connection) -> list[Entered]:
+    """The entries that wait for a second person, and the returned ones that nothing came after, oldest first."""
+    return await _select(
+        connection,
+        f"e.needs_review and r.verdict is distinct from 'approved' and not exists ({_LATER}) order by e.id",
+        [],
     )
 
 
@@ -174,7 +255,8 @@ async def history(connection: Connection, id: int) -> list[Entered]:
     """Everything that was entered for the period and place of this entry, newest first; raises NotFound."""
     found = await _select(
         connection,
-        "(measure, period, level, key) = (select measure, period, level, key from measure_entry where id = %s) order by id desc",
+        "(e.measure, e.period, e.level, e.key) = (select measure, period, level, key from measure_entry where id = %s) "
+        "order by e.id desc",
         [id],
     )
     if not found:
@@ -234,5 +316,5 @@ async def _publish(connection: Connection, definition: Definition, given: Given,
 
 
 async def _select(connection: Connection, where: str, values: Sequence[object]) -> list[Entered]:
-    cursor = await connection.execute(f"select {_COLUMNS} from measure_entry where {where}".encode(), values)  # noqa: S608  # the conditions are written above, values are parameters
+    cursor = await connection.execute(f"select {_COLUMNS} from {_FROM} where {where}".encode(), values)  # noqa: S608  # the conditions are written above, values are parameters
     return [Entered(*row) for row in await cursor.fetchall()]

@@ -1,12 +1,12 @@
 """Measures as FHIR: definitions as Measure, figures as MeasureReport, and both the other way.
 
-Out: a Measure names title, source, scoring, improvement, populations with their expressions, and stratifiers; expressions are
-FHIRPath over the columns of our tables (`text/fhirpath`), and the steps that make these tables are in a contained Library in
-our own form, so that another HealthBrain takes the whole. A figure becomes a MeasureReport of type summary, with members
+Out: a Measure names title, source, scoring, improvement, populations with their expressions, and stratifiers; expressions speak of
+the columns of our tables in a language that is written like FHIRPath and is none, so they carry a label of their own, and the steps
+that make these tables are in a contained Library in our own form, so that another HealthBrain takes the whole. A figure becomes a MeasureReport of type summary, with members
 subject-list.
 
-In: a Measure with such a Library, or one whose criteria are FHIRPath over a table of ours that the extension
-`measure-table` names; anything else is refused with the list of what cannot be expressed. A MeasureReport of an institution
+In: a Measure with such a Library, or one whose criteria are such expressions (or FHIRPath that is also one) over a table of ours
+that the extension `measure-table` names; anything else is refused with the list of what cannot be expressed. A MeasureReport of an institution
 is read as values to be entered.
 """
 
@@ -28,7 +28,8 @@ from healthbrain.measure.queries import Figure, ShownMember
 CANONICAL = "urn:healthbrain:measure:"
 TABLE = "urn:healthbrain:ext:measure-table"
 _YAML = "text/x-yaml"
-_LANGUAGE = "text/fhirpath"
+_LANGUAGE = "text/x-healthbrain-expression"  # lake.expression: columns, not paths
+_TAKEN = frozenset({_LANGUAGE, "text/fhirpath"})  # what others wrote before there was a label, or for many engines
 _POPULATION = "http://terminology.hl7.org/CodeSystem/measure-population"
 _SCORING = "http://terminology.hl7.org/CodeSystem/measure-scoring"
 _IMPROVEMENT = "http://terminology.hl7.org/CodeSystem/measure-improvement-notation"
@@ -235,8 +236,8 @@ def _inexpressible(resource: Mapping[str, Any]) -> Iterable[str]:
         for part in (*group.get("population", ()), *group.get("stratifier", ())):
             named = [coding.get("code") for coding in part.get("code", {}).get("coding", ())]
             language = part.get("criteria", {}).get("language")
-            if language != _LANGUAGE:
-                yield f"the criteria of {named[0] if named else 'a stratifier'} are in {language or 'no language'}, only {_LANGUAGE} can be computed"
+            if language not in _TAKEN:
+                yield f"the criteria of {named[0] if named else 'a stratifier'} are in {language or 'no language'}, only {_LANGUAGE} and text/fhirpath can be computed"
             if named and named[0] not in {*_PARTS.values(), "denominator"}:
                 yield f"the population {named[0]} is not supported"
         for part in group.get("stratifier", ()):
