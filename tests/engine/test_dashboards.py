@@ -187,7 +187,7 @@ def test_hb_lists_exports_and_imports_boards(platform: Running, tmp_path: Path) 
             [*HB, *words], env=platform.environment, capture_output=True, text=True, check=False, timeout=120
         )
 
-    assert hb("user", "anna", "--role", "cdc", "--password", "Anna-2026-x!").returncode == 0
+    assert hb("user", "anna", "--role", "cdc", "--password", "Boards-2026-x!").returncode == 0
     file = tmp_path / "board.yaml"
     assert hb("dashboard", "export", "district-overview", "--out", str(file)).returncode == 0
     wrong = hb("dashboard", "import", str(file), "--owner", "nobody")

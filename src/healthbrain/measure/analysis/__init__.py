@@ -2,11 +2,13 @@
 
 question_of(raw)                 a checked question from its JSON
 await answer(lake, asked, reader, at)   its table, small counts hidden from who may not see people
+await answer_published(connection, asked, reach)   the same over published figures
 await members(...)               the rows behind a cell
 look_ahead(table, today)         forecasts of a time series
 """
 
 from healthbrain.measure.analysis.ahead import Ahead, look_ahead
+from healthbrain.measure.analysis.figures import answer_published
 from healthbrain.measure.analysis.pivot import Cell, Pivot
 from healthbrain.measure.analysis.query import OTHERS, Reader
 from healthbrain.measure.analysis.question import (
@@ -45,6 +47,7 @@ __all__ = [
     "Stopped",
     "Threshold",
     "answer",
+    "answer_published",
     "look_ahead",
     "members",
     "question_of",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from healthbrain.errors import TooLarge
+from healthbrain.measure.analysis import blur
 from healthbrain.measure.analysis.protect import Key, Place, hidden_places
 from healthbrain.measure.analysis.query import MOST_CELLS
 from healthbrain.measure.analysis.question import Question
@@ -49,18 +50,19 @@ class Pivot:
 
 
 def pivot(asked: Question, fetched: Iterable[Sequence[object]], *, protect: bool) -> Pivot:
-    """The table of what `cells_query` gave; with `protect` small counts are hidden. Raises TooLarge."""
-    raw = _raw(asked, fetched)
+    """The table of what `cells_query` gave; with `protect` small counts are hidden, others blurred. Raises TooLarge."""
+    raw, blurred = _raw(asked, fetched, protect=protect)
     rows = tuple(sorted({row for row, _ in raw if row is not None})) if asked.rows else ()
     columns = tuple(sorted({column for _, column in raw if column is not None})) if asked.columns else ()
     hidden = _hidden(rows, columns, raw) if protect else set()
     cells = {
-        place: replace(_blank(asked), hidden=True) if place in hidden else cell for place, (cell, _) in raw.items()
+        place: replace(_blank(asked), hidden=True) if place in hidden else blurred.get(place, cell)
+        for place, (cell, _) in raw.items()
     }
     cells |= {place: replace(_blank(asked), hidden=True) for place in hidden}
     cells = _shares(asked, cells)
     made = Pivot(asked, rows, columns, cells)
-    return replace(made, rows=tuple(_sorted(made)))
+    return replace(made, rows=tuple(sorted_rows(made)))
 
 
 def empty(asked: Question) -> Cell:
@@ -72,8 +74,11 @@ def _blank(asked: Question) -> Cell:
     return Cell(None, None, tuple(None for _ in asked.measures))
 
 
-def _raw(asked: Question, fetched: Iterable[Sequence[object]]) -> dict[Place, tuple[Cell, bool]]:
-    """Cells by place, and whether one is small."""
+def _raw(
+    asked: Question, fetched: Iterable[Sequence[object]], *, protect: bool
+) -> tuple[dict[Place, tuple[Cell, bool]], dict[Place, Cell]]:
+    """Cells by place, and whether one is small; with `protect` also what is shown of those that are not."""
+    blurred: dict[Place, Cell] = {}
     count, numbers = len(asked.dimensions), [n for n, one in enumerate(asked.measures) if one.column]
     found: dict[Place, tuple[Cell, bool]] = {}
     for line in fetched:
@@ -81,7 +86,8 @@ def _raw(asked: Question, fetched: Iterable[Sequence[object]]) -> dict[Place, tu
             raise TooLarge(f"the table has more than {MOST_CELLS:,} cells; choose fewer or coarser rows and columns")
         keys, (no_rows, no_columns, n, p) = line[:count], line[count : count + 4]
         measured = dict(zip(numbers, line[count + 4 : count + 4 + len(numbers)], strict=True))
-        known = [int(str(one)) for one in line[count + 4 + len(numbers) :]]
+        rest = line[count + 4 + len(numbers) :]
+        known = [int(str(one)) for one in rest[: len(numbers)]]
         row = None if no_rows else tuple(str(one) for one in keys[: len(asked.rows)])
         column = None if no_columns else tuple(str(one) for one in keys[len(asked.rows) :])
         rows, persons = int(str(n)), int(str(p))
@@ -94,9 +100,13 @@ def _raw(asked: Question, fetched: Iterable[Sequence[object]]) -> dict[Place, tu
                 values.append(float(persons if one.what == "persons" else rows))
         small = any(0 < one < THRESHOLD for one in (persons, *known))
         found[row, column] = (Cell(rows, persons, tuple(values)), small)
+        if protect:
+            spreads, key = [float(str(one)) for one in rest[len(numbers) : -1]], int(str(rest[-1]))
+            shown = blur.values(asked.measures, values, spreads, known, key)
+            blurred[row, column] = Cell(blur.counted(rows, key), blur.counted(persons, key), shown)
     if TOTAL not in found:
         found[TOTAL] = (empty(asked), False)
-    return found
+    return found, blurred
 
 
 def _hidden(rows: Sequence[Key], columns: Sequence[Key], raw: Mapping[Place, tuple[Cell, bool]]) -> set[Place]:
@@ -121,12 +131,12 @@ def _shares(asked: Question, cells: Mapping[Place, Cell]) -> dict[Place, Cell]:
         for number, what in kinds.items():
             whole = cells.get({"share": TOTAL, "share_row": (row, None), "share_column": (None, column)}[what])
             of = whole.rows if whole else None
-            values[number] = None if cell.rows is None or not of else 100 * cell.rows / of
+            values[number] = None if cell.rows is None or not of else min(100.0, 100 * cell.rows / of)
         found[row, column] = replace(cell, values=tuple(values))
     return found
 
 
-def _sorted(made: Pivot) -> list[Key]:
+def sorted_rows(made: Pivot) -> list[Key]:
     """Rows by label, or by the value of a measure in their totals; what is hidden or missing comes last."""
     if made.asked.sort == "label":
         return sorted(made.rows, reverse=made.asked.descending)

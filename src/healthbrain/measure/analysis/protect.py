@@ -6,8 +6,8 @@ along the rectangle (one more here, one less there) leaves every total and every
 tell the two tables apart. Corners that would lose one must hold at least `least`, corners that would gain one may hold
 anything. Where a table is too sparse for that, all numbers inside it are hidden and its larger totals stay. The row and column of totals are part of the table; a total moves with its parts, against them.
 
-What two different questions tell together (the same one with and without one filter) this cannot see; every question
-is in the audit log.
+What two different questions tell together (the same one with and without one filter) this cannot see: numbers that are
+shown are blurred for that (`blur`).
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from datetime import date
 from healthbrain.errors import Incorrect
 from healthbrain.lake.engine import literal, name
 from healthbrain.lake.sof import Target, compile_view, read_view
+from healthbrain.measure.analysis import blur
 from healthbrain.measure.analysis.question import Dimension, Filter, Question
 from healthbrain.measure.analysis.sources import AGE, INSTITUTION, SEX, TOWN, Column, Source, source_of
 from healthbrain.measure.suppression import THRESHOLD
@@ -40,9 +41,14 @@ def types_of(asked: Question) -> set[str]:
     return {*source_of(asked.source).view.types, "Patient"}
 
 
+def protected(asked: Question, reader: Reader) -> bool:
+    """Whether numbers of this question must not tell this reader about single persons."""
+    return not reader.people and source_of(asked.source).personal
+
+
 def cells_query(asked: Question, reader: Reader, today: date) -> str:
     """One row per cell and total: the dimensions' values, which of rows and columns are summed up, n, persons, measures
-    and how many persons have each measured number."""
+    and how many persons have each measured number; for who may not see people also the spread of each and the cell's key."""
     source = source_of(asked.source)
     dims = [f"d{number}" for number in range(len(asked.dimensions))]
     rows, columns = dims[: len(asked.rows)], dims[len(asked.rows) :]
@@ -55,7 +61,7 @@ def cells_query(asked: Question, reader: Reader, today: date) -> str:
         "_person",
     ]
     facts = f"select {', '.join(inner)} from ({rows_query(asked, reader, today)})"
-    shown = _folded(source, asked, dims) if not reader.people and source.personal else "select * from f"
+    shown = _folded(source, asked, dims) if protected(asked, reader) else "select * from f"
     totals = [
         f"cast(grouping({dims_[0]}) as boolean)" if dims_ else "true" for dims_ in (rows, columns)
     ]  # the dims of one side are summed up together
@@ -65,6 +71,9 @@ def cells_query(asked: Question, reader: Reader, today: date) -> str:
     ]
     known = [f"count(distinct _person) filter ({alias} is not null)" for alias, _ in numbers]
     outputs = [*dims, *totals, "count(*)", "count(distinct _person)", *measured, *known]
+    if protected(asked, reader):
+        outputs += [f"coalesce(stddev_pop({alias}), 0)" for alias, _ in numbers]
+        outputs.append(f"coalesce(sum(distinct hash(_person::varchar) % {blur.KEYS}), 0)")
     grouped = ", ".join(f"({', '.join(one)})" for one in sorted(sets))
     by = f" group by grouping sets ({grouped})" if dims else ""
     return f"with f as ({facts}), g as ({shown}) select {', '.join(outputs)} from g{by} limit {MOST_CELLS + 1}"

@@ -1,4 +1,4 @@
-"""What a user asks of a view: rows and columns of a pivot table, numbers in its cells, filters, a chart. Data, no SQL.
+"""What a user asks of a view or of published figures: rows and columns of a pivot table, numbers in its cells, filters, a chart. Data, no SQL.
 
 A question is checked against the columns of its view before anything is made of it; a name that is not among them never
 reaches a statement. The form of the JSON is docs/reference/analysis.md (HUB-DS-07, HUB-DS-08).
@@ -12,10 +12,10 @@ from datetime import date
 from typing import Any, Literal, get_args
 
 from healthbrain.errors import Incorrect
-from healthbrain.measure.analysis.sources import Column, Source, source_of
+from healthbrain.measure.analysis.sources import INSTITUTION, STRATIFIERS, TOWN, Column, Source, source_of
 
 Grain = Literal["", "day", "week", "month", "quarter", "year"]
-What = Literal["count", "persons", "sum", "mean", "median", "share", "share_row", "share_column"]
+What = Literal["count", "persons", "sum", "mean", "median", "share", "share_row", "share_column", "figure"]
 Operator = Literal["in", "not_in", "starts", "contains", "between", "given", "empty"]
 ChartKind = Literal["bar", "line", "stack", "heat", "none"]
 
@@ -23,10 +23,11 @@ GRAINS: tuple[Grain, ...] = get_args(Grain)
 WHATS: tuple[What, ...] = get_args(What)
 OPERATORS: tuple[Operator, ...] = get_args(Operator)
 CHARTS: tuple[ChartKind, ...] = get_args(ChartKind)
-OF_A_NUMBER = frozenset({"sum", "mean", "median"})
+OF_A_NUMBER = frozenset({"sum", "mean", "median", "figure"})
 SHARES = frozenset({"share", "share_row", "share_column"})
 MOST_ROWS, MOST_COLUMNS, MOST_MEASURES, MOST_FILTERS = 3, 1, 4, 12
 MOST_VALUES = 200  # in one filter
+MOST_FIGURES = 20  # measures in one question over published figures
 FURTHEST = 24  # periods of a forecast
 
 
@@ -188,6 +189,8 @@ def check(asked: Question) -> Question:
         _check_measured(source, measured)
     for one in asked.filters:
         _check_filter(source.column(one.column), one)
+    if source.published:
+        _check_published(asked)
     if asked.sort != "label" and (not asked.sort.isdigit() or int(asked.sort) >= len(asked.measures)):
         raise Incorrect("a table is sorted by its labels or by one of its measures")
     if not 0 <= asked.ahead <= FURTHEST:
@@ -199,6 +202,30 @@ def series_dimension(asked: Question) -> Dimension | None:
     """The time along the rows, when the question is a time series; else None."""
     only = asked.rows[0] if len(asked.rows) == 1 else None
     return only if only is not None and only.grain else None
+
+
+def _check_published(asked: Question) -> None:
+    """A cell must be one published figure: of one measure, one place, divided by one stratifier at most."""
+    given: dict[str, int] = {}
+    for one in asked.filters:
+        if one.operator != ("between" if one.column == "period" else "in") or one.column in given:
+            raise Incorrect("published figures are filtered by one list per column, and by one range of periods")
+        given[one.column] = len(one.values)
+    divided = [one.column for one in asked.dimensions]
+    if not {*divided, *given} <= {"measure", "period", TOWN, INSTITUTION, *STRATIFIERS}:
+        raise Incorrect("published figures are divided and filtered by measure, period, place and stratum")
+    if len(set(divided)) != len(divided):
+        raise Incorrect("a column can stand in rows or columns once")
+    if not 0 < given.get("measure", 0) <= MOST_FIGURES:
+        raise Incorrect(f"choose the measures with a filter: 1 to {MOST_FIGURES} of them")
+    for column, number in given.items():
+        if column != "period" and number > 1 and column not in divided:
+            raise Incorrect(f"several values of {column} stand in rows or columns; or choose one")
+    used = {*divided, *given}
+    if {TOWN, INSTITUTION} <= used or len(used & set(STRATIFIERS)) > 1:
+        raise Incorrect("figures are published by town or by institution, and by one stratifier at a time")
+    if any(one.column == "period" and one.grain == "day" for one in asked.dimensions):
+        raise Incorrect("figures are published by week, month, quarter or year")
 
 
 def _check_dimension(source: Source, one: Dimension) -> None:
@@ -216,6 +243,8 @@ def _check_measured(source: Source, one: Measured) -> None:
         raise Incorrect("sum, mean and median are of a column, other measures are not")
     if one.column and source.column(one.column).kind != "number":
         raise Incorrect(f"the column {one.column} is no number")
+    if (one.what == "figure") != source.published:
+        raise Incorrect("published figures are shown as they are; rows of views are counted, summed up or averaged")
     if one.what == "persons" and not source.personal:
         raise Incorrect("this view is not about persons; count its rows")
 

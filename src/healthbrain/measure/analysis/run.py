@@ -15,9 +15,8 @@ from healthbrain.errors import Busy, TooLarge
 from healthbrain.lake import Lake
 from healthbrain.lake.local_time import LOCAL
 from healthbrain.measure.analysis.pivot import Pivot, pivot
-from healthbrain.measure.analysis.query import Reader, cells_query, members_query, types_of
+from healthbrain.measure.analysis.query import Reader, cells_query, members_query, protected, types_of
 from healthbrain.measure.analysis.question import Question
-from healthbrain.measure.analysis.sources import source_of
 
 SECONDS = 30.0
 MEMORY = "1GB"
@@ -86,8 +85,7 @@ async def answer(
     started = monotonic()
     query = cells_query(asked, reader, _day(at))
     rows, organisations, as_of = await _limits.run(lake, types_of(asked), query, gone, seconds)
-    protect = not reader.people and source_of(asked.source).personal
-    table = await asyncio.to_thread(pivot, asked, rows, protect=protect)
+    table = await asyncio.to_thread(pivot, asked, rows, protect=protected(asked, reader))
     names = {str(key): str(name) for key, _, name in organisations}
     names |= {str(id_): str(name) for _, id_, name in organisations if id_}
     return Answer(table, as_of, monotonic() - started, names)

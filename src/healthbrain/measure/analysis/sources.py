@@ -1,4 +1,5 @@
-"""What can be asked: the views of the libraries, each with the columns it has and those that stand behind every row.
+"""What can be asked: the views of the libraries, each with the columns it has and those that stand behind every row; and the
+published figures of the measures.
 
 Behind a row stand the institution that owns it and, when it is about a person, where that person lives, sex, and age at
 the row's date. Columns that name single persons or records are known but neither divide a table nor filter it.
@@ -34,6 +35,17 @@ _TITLES: Mapping[str, Words] = {
     SEX: {"zh": "患者性别", "en": "sex of the person"},
     AGE: {"zh": "年龄组", "en": "age group"},
 }
+_NUMBERS: Mapping[str, Words] = {
+    "value": {"zh": "数值", "en": "value"}, "numerator": {"zh": "分子", "en": "numerator"},
+    "denominator": {"zh": "分母", "en": "denominator"}, "low": {"zh": "95%区间下限", "en": "lower end of the 95 % interval"},
+    "high": {"zh": "95%区间上限", "en": "upper end of the 95 % interval"},
+}  # fmt: skip
+# by what published figures are divided further; the ids of the measures' stratifiers
+STRATIFIERS: Mapping[str, Words] = {
+    "sex": {"zh": "性别", "en": "sex"}, "age_group": {"zh": "年龄段", "en": "age group"},
+    "fault": {"zh": "问题", "en": "fault"},
+    "facility_class": {"zh": "机构类别", "en": "class of facility"}, "age_5": {"zh": "五岁年龄组", "en": "five-year age group"},
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +60,35 @@ class Column:
     free: bool = False  # words that somebody typed
 
 
+PUBLISHED = "figures.published"  # the one source that is no view: what measures have published
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A view with its columns."""
+    """A view with its columns, or the published figures (which have none)."""
 
-    view: View
+    id: str  # library.view
+    title: Words
+    description: Words
     columns: tuple[Column, ...]
+    own: View | None = None
 
     @property
-    def id(self) -> str:
-        """library.view"""
-        return self.view.id
+    def published(self) -> bool:
+        """Whether its cells are figures that measures have published, not counts of rows."""
+        return self.own is None
+
+    @property
+    def view(self) -> View:
+        """The view that is read. Raises Incorrect for published figures."""
+        if self.own is None:
+            raise Incorrect("published figures have no rows behind them here; the measure's page leads to its members")
+        return self.own
 
     @property
     def personal(self) -> bool:
         """Whether its rows are about persons."""
-        return self.view.resource not in IMPERSONAL
+        return self.own is not None and self.own.resource not in IMPERSONAL
 
     @property
     def day(self) -> str:
@@ -83,8 +108,8 @@ class Source:
 
 @cache
 def sources() -> tuple[Source, ...]:
-    """Every view of every library."""
-    return tuple(_source(view) for view in library.views())
+    """Every view of every library, then the published figures."""
+    return (*(_source(view) for view in library.views()), _published())
 
 
 def source_of(id_: str) -> Source:
@@ -95,10 +120,32 @@ def source_of(id_: str) -> Source:
     raise NotFound("there is no such view in the catalogue")
 
 
+def _published() -> Source:
+    numbers = ("value", "numerator", "denominator", "low", "high")
+    return Source(
+        PUBLISHED,
+        {"zh": "已发布的指标数据", "en": "published figures of measures"},
+        {
+            "zh": "各指标按口径发布的结果：指标、周期、街镇或机构、分层、分子、分母、数值。每个单元格就是一个已发布的数字，不再加总。",
+            "en": "what measures have published: measure, period, town or institution, stratum, numerator, denominator, value. "
+            "A cell is one published figure; nothing is added up.",
+        },
+        (
+            Column("measure", "category", {"zh": "指标", "en": "measure"}),
+            Column("period", "date", {"zh": "周期", "en": "period"}),
+            Column(TOWN, "category", {"zh": "街镇", "en": "town"}),
+            Column(INSTITUTION, "category", {"zh": "机构", "en": "institution"}),
+            *(Column(key, "category", title) for key, title in STRATIFIERS.items()),
+            *(Column(name, "number", _NUMBERS[name]) for name in numbers),
+        ),
+    )
+
+
 def _source(view: View) -> Source:
     own = tuple(_column(view, one) for one in view.columns)
     behind = [INSTITUTION, *((TOWN, SEX, AGE) if view.resource not in IMPERSONAL else ())]
-    return Source(view, (*own, *(Column(name, "category", _TITLES[name]) for name in behind)))
+    columns = (*own, *(Column(name, "category", _TITLES[name]) for name in behind))
+    return Source(view.id, view.title, view.description, columns, view)
 
 
 def _column(view: View, one: library.Column) -> Column:

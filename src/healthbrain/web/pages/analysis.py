@@ -14,19 +14,20 @@ from urllib.parse import urlencode
 import orjson
 from starlette.responses import Response
 
-from healthbrain.database import Connection
 from healthbrain.errors import Forbidden, HealthBrainError, Incorrect
 from healthbrain.lake import Lake
 from healthbrain.lake.library import libraries
 from healthbrain.measure import analysis
-from healthbrain.measure.analysis import OPERATORS, Column, Question, Reader, Source, saved
+from healthbrain.measure.analysis import OPERATORS, Column, Dimension, Measured, Question, Reader, Source, saved
 from healthbrain.measure.analysis.saved import Saved
+from healthbrain.measure.analysis.sources import PUBLISHED
 from healthbrain.scope import Scope
 from healthbrain.web import guard, wording
 from healthbrain.web.charts import Chart
 from healthbrain.web.export import csv_response, excel_response
 from healthbrain.web.language import CHINA, N_, Language
 from healthbrain.web.pages import analysis_form, analysis_view, figures
+from healthbrain.web.pages.analysis_answer import answered, sees_rows
 from healthbrain.web.pages.analysis_saved import SAID, SavedLine, reading, saved_lines
 from healthbrain.web.pages.analysis_view import Forecasted, ShownTable
 from healthbrain.web.pages.catalogue import masked
@@ -156,7 +157,7 @@ async def analysis_page(visit: Visit) -> Response:
             return Response(status_code=204)
     page = AnalysisPage(
         sources=_sources(said, source_id),
-        builder=_builder(said, source, asked or Question(source.id)) if source else None,
+        builder=_builder(said, source, asked or _blank_question(source)) if source else None,
         result=result,
         error=error,
         saved=saved_lines(said, kept, visit.who.account),
@@ -191,7 +192,7 @@ async def rows_page(visit: Visit) -> Response:
     names = {str(one.key): one.name for one in tree} | {one.fhir_id: one.name for one in tree if one.fhir_id}
     labels = analysis_view.Labels(said, source, names)
     page = RowsPage(
-        title=figures.words(said, source.view.title),
+        title=figures.words(said, source.title),
         cell=[
             (analysis_view.dimension_title(said, source, one), labels.of(one, value))
             for one, value in zip(asked.dimensions, cell, strict=True)
@@ -206,18 +207,9 @@ async def rows_page(visit: Visit) -> Response:
     return show(visit, "analysis_rows.html", page, crumbs=[*_crumbs(said), Crumb(said.say(N_("Rows behind a number")))])
 
 
-async def sees_rows(visit: Visit, connection: Connection, source: Source) -> bool:
-    """Whether the visitor may see who is behind the figures of a view."""
-    try:
-        return (await visit.decide(connection, "search", source.view.resource)).identified
-    except Forbidden:
-        return False
-
-
 async def _result(visit: Visit, source: Source, asked: Question, reader: Reader) -> Result:
     said = visit.language
-    lake = Lake(visit.platform.settings.lake)
-    found = await analysis.answer(lake, asked, reader, visit.at, gone=visit.request.is_disconnected)
+    found = await answered(visit, asked, reader)
     _note(visit, asked)
     ahead = analysis.look_ahead(found.table, visit.at.astimezone(CHINA).date())
     return Result(
@@ -246,7 +238,7 @@ async def _file(
         return guard.protect(response)
     if form not in {"csv", "xlsx"}:
         raise Incorrect("a table is exported as csv, xlsx or json")
-    found = await analysis.answer(Lake(visit.platform.settings.lake), asked, reader, visit.at)
+    found = await answered(visit, asked, reader)
     _note(visit, asked)
     table = analysis_view.shown_table(said, source, found, drill=False, rows=None)
     head = [title for title, _, _ in table.row_titles] or [""]
@@ -265,7 +257,7 @@ async def _file(
         notes.append(said.say(N_("* is a small number, or one that would give a small number away.")))
     if form == "csv":
         return csv_response(f"{name}.csv", head, lines, notes)
-    return excel_response(f"{name}.xlsx", source.view.name, head, [*lines, [], *([note] for note in notes)])
+    return excel_response(f"{name}.xlsx", source.id.rpartition(".")[2], head, [*lines, [], *([note] for note in notes)])
 
 
 def _exported(text: str) -> object:
@@ -319,14 +311,24 @@ def _cell(text: str, dimensions: int) -> list[str | None]:
     return cell
 
 
+def _blank_question(source: Source) -> Question:
+    """What the form begins with."""
+    if not source.published:
+        return Question(source.id)
+    return Question(source.id, (Dimension("period", "month"),), measures=(Measured("figure", "value"),), chart="line")
+
+
 def _sources(said: Language, chosen: str) -> list[Group]:
-    return [
+    published = analysis.source_of(PUBLISHED)
+    groups = [
         Group(
             figures.words(said, one.title),
             [Choice(view.id, figures.words(said, view.title), view.id == chosen) for view in one.views],
         )
         for one in libraries()
     ]
+    own = [Choice(PUBLISHED, figures.words(said, published.title), chosen == PUBLISHED)]
+    return [Group(said.say(N_("Indicators")), own), *groups]
 
 
 def _builder(said: Language, source: Source, asked: Question) -> Builder:
@@ -334,9 +336,9 @@ def _builder(said: Language, source: Source, asked: Question) -> Builder:
     measures = [one.word for one in asked.measures]
     return Builder(
         source=source.id,
-        title=figures.words(said, source.view.title),
-        description=figures.words(said, source.view.description),
-        catalogue=f"/catalogue/{source.view.library}/{source.view.name}",
+        title=figures.words(said, source.title),
+        description=figures.words(said, source.description),
+        catalogue="/measures" if source.published else f"/catalogue/{source.view.library}/{source.view.name}",
         rows=[_dimensions(said, source, [*rows, "", "", ""][n]) for n in range(3)],
         columns=_dimensions(said, source, asked.columns[0].word if asked.columns else ""),
         measures=[_measures(said, source, [*measures, "", "", ""][n]) for n in range(3)],
@@ -364,8 +366,9 @@ def _dimensions(said: Language, source: Source, chosen: str) -> list[Choice]:
             found += [
                 Choice(f"{column.name}:{grain}", f"{title} · {said.say(text)}")
                 for grain, text in analysis_view.GRAINS.items()
+                if not (source.published and grain == "day")
             ]
-        elif column.kind == "number":
+        elif column.kind == "number" and not source.published:
             bands = said.say(N_("in bands of %(width)s"))
             found += [
                 Choice(f"{column.name}:{width}", f"{title} · {bands % {'width': width}}") for width in (1, 5, 10, 20)
@@ -379,14 +382,14 @@ def _dimensions(said: Language, source: Source, chosen: str) -> list[Choice]:
 
 def _measures(said: Language, source: Source, chosen: str) -> list[Choice]:
     found = [Choice("", "—")]
-    for what in ("count", "persons", "share", "share_row", "share_column"):
+    for what in () if source.published else ("count", "persons", "share", "share_row", "share_column"):
         if what != "persons" or source.personal:
             found.append(Choice(what, said.say(analysis_view.WHATS[what])))
     for column in source.columns:
         if column.kind == "number":
             found += [
                 Choice(f"{what}:{column.name}", f"{analysis_view.column_title(said, column)} · {said.say(analysis_view.WHATS[what])}")
-                for what in ("sum", "mean", "median")
+                for what in (("figure",) if source.published else ("sum", "mean", "median"))
             ]  # fmt: skip
     return [Choice(one.value, one.label, one.value == chosen) for one in found]
 

@@ -19,6 +19,8 @@ from healthbrain.measure.analysis import (
     Source,
     question_of,
 )
+from healthbrain.measure.analysis.sources import STRATIFIERS
+from healthbrain.measure.queries import defined, definition
 from healthbrain.measure.suppression import THRESHOLD
 from healthbrain.terms import tables
 from healthbrain.web.charts import Chart, Kind, Series, class_of, classes
@@ -32,7 +34,7 @@ _SERIES = 6
 WHATS: Mapping[str, str] = {
     "count": N_("Rows (count)"), "persons": N_("Persons (each once)"), "sum": N_("Sum"), "mean": N_("Mean"),
     "median": N_("Median"), "share": N_("Share of all"), "share_row": N_("Share of the row"),
-    "share_column": N_("Share of the column"),
+    "share_column": N_("Share of the column"), "figure": N_("as published"),
 }  # fmt: skip
 GRAINS: Mapping[str, str] = {
     "day": N_("by day"), "week": N_("by week"), "month": N_("by month"), "quarter": N_("by quarter"), "year": N_("by year")
@@ -126,6 +128,10 @@ class Labels:
         return self._plain(column, value)
 
     def _plain(self, column: Column, value: str) -> str:
+        if self.source.published and column.name == "measure":
+            return figures.title(self.said, definition(value))
+        if column.name in STRATIFIERS and self.source.published and column.name != "sex":
+            return _stratum(self.said, column.name, value)
         if column.name == "_institution" or column.refers:
             return self.institutions.get(value, value)
         if value[:9] in towns() and column.name in {"_town", "division"}:
@@ -137,6 +143,15 @@ class Labels:
         return value
 
 
+def _stratum(said: Language, stratifier: str, value: str) -> str:
+    """A stratum as the measures name it."""
+    for one in defined():
+        for known in one.stratifiers:
+            if known.id == stratifier and value in known.labels:
+                return figures.words(said, known.labels[value])
+    return value
+
+
 def column_title(said: Language, column: Column) -> str:
     """The name of a column."""
     return figures.words(said, column.title)
@@ -145,6 +160,8 @@ def column_title(said: Language, column: Column) -> str:
 def measure_title(said: Language, source: Source, one: Measured) -> str:
     """The name of a measure."""
     what = said.say(WHATS[one.what])
+    if one.what == "figure":
+        return column_title(said, source.column(one.column))
     return f"{column_title(said, source.column(one.column))} · {what}" if one.column else what
 
 
@@ -200,7 +217,7 @@ def number_text(said: Language, one: Measured, cell: Cell, number: int) -> str:
         return "—"
     if one.what.startswith("share"):
         return f"{said.number(value, 1)}%"
-    whole = one.what in {"count", "persons"} or (one.what == "sum" and value == int(value))
+    whole = one.what in {"count", "persons"} or (one.what in {"sum", "figure"} and value == int(value))
     return said.number(value, 0 if whole else 2)
 
 
@@ -275,7 +292,7 @@ def _ahead_series(said: Language, title: str, before: int, steps: int, one: Ahea
 def _chart_title(said: Language, source: Source, asked: Question) -> str:
     by = "、" if said.chinese else ", "
     dimensions = by.join(dimension_title(said, source, one) for one in asked.dimensions)
-    return f"{figures.words(said, source.view.title)} · {measure_title(said, source, asked.measures[0])} ({dimensions})"
+    return f"{figures.words(said, source.title)} · {measure_title(said, source, asked.measures[0])} ({dimensions})"
 
 
 def _bounds(found: Answer) -> list[list[float]]:

@@ -18,7 +18,7 @@ from healthbrain import measure
 from healthbrain.access import Tree
 from healthbrain.database import Connection
 from healthbrain.errors import Forbidden, HealthBrainError, Incorrect, NotFound
-from healthbrain.lake import Lake, library
+from healthbrain.lake import library
 from healthbrain.measure import Definition, Figure, Headline, analysis, published
 from healthbrain.measure.analysis import Filter, Question, Reader, saved
 from healthbrain.measure.analysis.ahead import first_day, following
@@ -34,7 +34,7 @@ from healthbrain.web import wording
 from healthbrain.web.geography import towns
 from healthbrain.web.language import CHINA, N_, Language
 from healthbrain.web.pages import analysis_form, analysis_view, cockpit, figures, rankings
-from healthbrain.web.pages.analysis import sees_rows
+from healthbrain.web.pages.analysis_answer import answered, reach_of, sees_rows
 from healthbrain.web.pages.analysis_saved import reading
 from healthbrain.web.pages.cockpit import Area
 from healthbrain.web.pages.cockpit_view import map_view
@@ -78,12 +78,7 @@ async def viewer_of(visit: Visit, connection: Connection) -> Viewer:
     scope = await visit.decide(connection, "read", "indicator")
     tree = await visit.platform.tree(connection)
     await measure.in_force(connection)  # tiles may name own measures as they are now
-    own = tree.nearest(visit.who.organisation, "institution")
-    reach = Reach(
-        await cockpit.sees_whole(visit, connection, tree), str(own) if own is not None else "",
-        await cockpit.sees_people(visit, connection),
-    )  # fmt: skip
-    return Viewer(visit, tree, await reading(visit, connection), scope, reach)
+    return Viewer(visit, tree, await reading(visit, connection), scope, await reach_of(visit, connection, tree))
 
 
 def wanted_of(area: str, period: str) -> Wanted:
@@ -271,8 +266,7 @@ async def _question(viewer: Viewer, tile: Tile, wanted: Wanted, bare: Shown) -> 
         people = await sees_rows(visit, connection, source)
     limited, notes = limited_question(viewer, asked, wanted)
     reader = Reader(viewer.scope.organisations, people)
-    lake = Lake(visit.platform.settings.lake)
-    found = await analysis.answer(lake, limited, reader, visit.at, gone=visit.request.is_disconnected, seconds=SECONDS)
+    found = await answered(visit, limited, reader, seconds=SECONDS)
     visit.note("E", "indicator", detail=f"question on {asked.source} in a dashboard tile")
     ahead = analysis.look_ahead(found.table, visit.at.astimezone(CHINA).date())
     chart = analysis_view.chart(said, source, found, ahead, bare.csv)
@@ -281,7 +275,7 @@ async def _question(viewer: Viewer, tile: Tile, wanted: Wanted, bare: Shown) -> 
         notes.append(said.say(N_("Small numbers are hidden from your role.")))
     nothing = limited.rows and not table.lines
     return replace(
-        bare, title=bare.title if tile.title else name or figures.words(said, source.view.title),
+        bare, title=bare.title if tile.title else name or figures.words(said, source.title),
         about=f"{said.say(N_('Data as of'))} {said.time(found.as_of)}",
         chart=replace(chart, key=f"question-{tile.id}", low=True) if chart else None, table=None if chart or nothing else table,
         empty=said.say(N_("No rows fit this question")) if nothing else "", notes=notes,
