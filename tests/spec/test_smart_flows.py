@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 from joserfc import jwt
@@ -200,6 +201,38 @@ async def test_a_doctor_finds_and_chooses_among_the_residents_the_doctor_may_see
     assert stolen["error"] == "access_denied"
 
 
+async def test_launching_brings_what_else_is_open_on_the_screen(hb: World) -> None:
+    launched = await register(hb, "symmetric", launch_uri="https://app.example/launch")
+    for id_, patient, who in (("r1", "a-xy", "QPXY"), ("r2", "b-zs", "QPZS")):
+        report = {"resourceType": "DiagnosticReport", "id": id_, "status": "final", "code": {"text": "x"},
+                  "subject": {"reference": f"Patient/{patient}"}}  # fmt: skip
+        assert (await hb.ask("PUT", f"DiagnosticReport/{id_}", who, json=report)).status_code in (200, 201)
+    cookie = hb.cookies["doctor"]
+    headers = {"cookie": f"hb_session={cookie}"}
+    form = {"csrf": access.csrf_token(cookie), "client": launched.client.id, "patient": "a-xy"}
+
+    async def launch(context: str) -> httpx.Response:
+        return await hb.client.post("/oauth/launch", data={**form, "context": context}, headers=headers)
+
+    start = await launch("DiagnosticReport/r1 Practitioner/prac-1 DiagnosticReport/r1")
+    assert start.status_code == 303, start.text
+    handle = start.headers["location"].rpartition("launch=")[2]
+    said = await launched.tokens("doctor", "launch patient/*.rs online_access", launch=handle)
+    expected = [{"reference": "DiagnosticReport/r1"}, {"reference": "Practitioner/prac-1"}]
+    assert (said["patient"], said["fhirContext"]) == ("a-xy", expected)
+    again = await launched.ask_token(grant_type="refresh_token", refresh_token=said["refresh_token"])
+    assert again.json()["fhirContext"] == expected
+    form_, proof = launched.proof({"token": again.json()["access_token"]})
+    told = await hb.client.post("/oauth/introspect", data=form_, headers=proof)
+    assert told.json()["fhirContext"] == expected
+    for wrong, status in (
+        ("DiagnosticReport/r2", 404), ("DiagnosticReport/none", 404), ("Patient/a-xy", 400), ("Encounter/e", 400), ("x", 400),
+        ("DiagnosticReport/r1/_history/1", 400), ("http://x.example/DiagnosticReport/r1", 400), ("AuditEvent/1", 403),
+        (" ".join(f"Practitioner/p{n}" for n in range(21)), 400),
+    ):  # fmt: skip
+        assert (await launch(wrong)).status_code == status, wrong
+
+
 async def test_launching_from_our_screens_brings_patient_and_encounter(hb: World) -> None:
     launched = await register(hb, launch_uri="https://app.example/launch")
     encounter = {
@@ -221,6 +254,7 @@ async def test_launching_from_our_screens_brings_patient_and_encounter(hb: World
     assert said["patient"] == "a-xy"
     assert said["encounter"] == "enc-a"
     assert said["need_patient_banner"] is False
+    assert "fhirContext" not in said
     other = await launched.open("manager", launched.request("launch user/*.rs", launch=handle))
     assert came_back(other)["error"] == "invalid_request"
     hidden = await hb.client.post(

@@ -26,7 +26,7 @@ from healthbrain.api.platform import Platform
 from healthbrain.api.witness import Witness
 from healthbrain.database import Connection
 from healthbrain.errors import Forbidden, HealthBrainError, Incorrect, Malformed
-from healthbrain.exchange import Arrival, Interaction, Receipt, Terms
+from healthbrain.exchange import Arrival, Interaction, Limits, Receipt, Terms
 from healthbrain.fhir import dump, parse
 from healthbrain.scope import Action, Principal, Scope
 from healthbrain.store import NOTHING, WriteContext, Written, operations_in
@@ -220,7 +220,7 @@ class Writing:
         elsewhere: frozenset[int] = frozenset(),
         operate: Operate | None = None,
     ) -> Receipt:
-        arrival = await self._arrival(call, raw, interaction)
+        arrival = await self._arrival(call, raw, interaction, scope, reach)
         with changing(scope, witness, reach, elsewhere, operate):
             terms = Terms(scope, witness.foresee) if interaction else None
             receipt = await self._ledger.receive(arrival, at=call.at, terms=terms)
@@ -235,10 +235,12 @@ class Writing:
 
     async def _refused(self, call: Call, raw: bytes, error: HealthBrainError) -> HealthBrainError:
         """List something on the arrivals page that is no bundle; returns the error to raise."""
-        await self._ledger.refuse(await self._arrival(call, raw, None), error, at=call.at)
+        await self._ledger.refuse(await self._arrival(call, raw, None, NOWHERE, None), error, at=call.at)
         return error
 
-    async def _arrival(self, call: Call, raw: bytes, interaction: Interaction | None) -> Arrival:
+    async def _arrival(
+        self, call: Call, raw: bytes, interaction: Interaction | None, scope: Scope, reach: entries.Reach | None
+    ) -> Arrival:
         return Arrival(
             door="fhir",
             source=await self._source(call.who),
@@ -249,6 +251,7 @@ class Writing:
             message_type=interaction.type if interaction else "Bundle",
             interaction=interaction,
             author=call.who.account,
+            limits=None if call.who.grant is None else _limits(scope, reach),
         )
 
     async def _source(self, who: Principal) -> int:
@@ -290,6 +293,13 @@ class Writing:
         if not query:
             raise Incorrect("without an id this needs a search query that says which resource is meant")
         return query
+
+
+def _limits(scope: Scope, reach: entries.Reach | None) -> Limits:
+    """How far an application may reach with what it sends now, for the case that it is tried again."""
+    if reach is None:
+        return Limits(scope)
+    return Limits(scope, {what: one if isinstance(one, Scope) else None for what, one in reach.known.items()})
 
 
 def _again(receipt: Receipt) -> Answer:

@@ -11,6 +11,7 @@ from healthbrain.exchange.fhir_door import begins, read_fhir
 from healthbrain.exchange.hl7v2.mllp import MllpServer, serve_mllp
 from healthbrain.exchange.imports import Imported, files_of, foresee_help, import_paths
 from healthbrain.exchange.ledger import raw
+from healthbrain.exchange.limits import Limits
 from healthbrain.exchange.listen import mllp_handler
 from healthbrain.exchange.listing import (
     Coverage,
@@ -51,6 +52,7 @@ __all__ = [
     "Imported",
     "Interaction",
     "Ledger",
+    "Limits",
     "MllpServer",
     "Reason",
     "Receipt",

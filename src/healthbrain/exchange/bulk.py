@@ -24,6 +24,8 @@ from functools import partial
 from multiprocessing import forkserver
 from typing import Any
 
+from psycopg.types.json import Jsonb
+
 from healthbrain.database import Connection
 from healthbrain.errors import (
     Busy,
@@ -37,6 +39,7 @@ from healthbrain.errors import (
 )
 from healthbrain.exchange import ledger as rows
 from healthbrain.exchange.fhir_door import write_bundle
+from healthbrain.exchange.limits import Limits, read_limits
 from healthbrain.exchange.lines import Line, Prepared, begin_process, joined, prepare, read_line, read_lines
 from healthbrain.exchange.receiving import COLLIDED, Ledger
 from healthbrain.exchange.sources import admit
@@ -50,8 +53,8 @@ _CHUNK_BYTES = 8 * 1024 * 1024
 _ATTEMPTS = 4
 
 _BEGIN = """
-insert into delivery (id, source, door, received_at, settled_at, state, control_id, message_type, name, digest, size)
-values (%s, %s, 'ndjson', %s, %s, 'held', %s, 'NDJSON', %s, '', 0)
+insert into delivery (id, source, door, received_at, settled_at, state, control_id, message_type, name, digest, size, limits)
+values (%s, %s, 'ndjson', %s, %s, 'held', %s, 'NDJSON', %s, '', 0, %s)
 on conflict (source, control_id, message_type) where control_id <> '' and state in ('accepted', 'partly', 'held')
 do nothing returning id"""
 _STAND = "select id, state, entries, written, refused from delivery where source = %s and control_id = %s and message_type = 'NDJSON' and state in ('accepted', 'partly', 'held')"
@@ -109,14 +112,16 @@ async def receive_ndjson(
     author: str = "",
     progress: Progress | None = None,
     helpers: Executor | None = None,
+    limits: Limits | None = None,
 ) -> Standing:
     """Take in the lines of a file called `name`. `key` names this very file (its digest): one that was broken off is taken up
     where it was, one that is in already is left alone. `helpers` prepare chunks while others are written (see
-    `helping_processes`); without them a thread does, one chunk after another.
+    `helping_processes`); without them a thread does, one chunk after another. `limits` are those of the application that sent it,
+    for lines that are tried again.
     """
     admit(source)
     control_id = key or hashlib.sha256(f"{name}{at.isoformat()}".encode()).hexdigest()
-    standing = await _begin(ledger, source, control_id, name, at)
+    standing = await _begin(ledger, source, control_id, name, at, limits)
     if standing.state != "held":
         return standing
     digest = hashlib.sha256()
@@ -197,10 +202,13 @@ async def _prepared(
             future.cancel()
 
 
-async def _begin(ledger: Ledger, source: Source, control_id: str, name: str, at: datetime) -> Standing:
+async def _begin(
+    ledger: Ledger, source: Source, control_id: str, name: str, at: datetime, limits: Limits | None
+) -> Standing:
     async with ledger.pool.connection() as connection, connection.transaction():
         number = await rows.next_id(connection)
-        cursor = await connection.execute(_BEGIN, (number, source.key, at, at, control_id, name[:300]))
+        kept = Jsonb(limits.as_json()) if limits is not None else None
+        cursor = await connection.execute(_BEGIN, (number, source.key, at, at, control_id, name[:300], kept))
         if await cursor.fetchone() is not None:
             return Standing(number, 0, 0, 0)
         row = await (await connection.execute(_STAND, (source.key, control_id))).fetchone()
@@ -370,7 +378,7 @@ _AFTER = """
 update delivery set attempt = attempt + 1, refused = %s, written = written + %s, settled_at = %s, issues = %s, reason = %s,
     state = case when %s = 0 then 'accepted' when %s < entries then 'partly' else 'refused' end
 where id = %s returning state"""
-_SOURCE = "select source from delivery where id = %s and source is not null"
+_SOURCE = "select source, limits from delivery where id = %s and source is not null"
 
 
 async def replay_lines(ledger: Ledger, delivery: int, *, by: str, at: datetime) -> Receipt:
@@ -388,6 +396,8 @@ async def replay_lines(ledger: Ledger, delivery: int, *, by: str, at: datetime) 
             wanted += [(line, content[line - first]) for line, at_part, first in where if at_part == part]
         read = [read_line(content, number, at, invariants=sender.invariants) for number, content in wanted]
         context = WriteContext(sender.organisation, at, delivery, by, scope, invariants=sender.invariants)
+        if (limits := read_limits(found[1])) is not None:
+            context = limits.narrowed(context)
         await connection.execute(_KEEP, (by, delivery))
         changed, refused = await _write(connection, ledger, context, read)
         still = {one.number for one in refused}

@@ -51,6 +51,7 @@ class Entry:
     error: HealthBrainError | None = None
     original: int | None = None
     request: dict[str, Any] | None = None  # the REST interaction
+    limits: dict[str, Any] | None = None  # of a further attempt
 
 
 _NEXT = "select nextval('delivery_id_seq') from generate_series(1, 64)"
@@ -63,8 +64,8 @@ where source = %s and control_id = %s and message_type = %s and state in ('accep
 
 _INSERT = """
 with row as (insert into delivery (id, source, door, received_at, message_at, settled_at, state, control_id, message_type, name, digest,
-    size, entries, written, refused, warnings, reason, issues, original, request)
-values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+    size, entries, written, refused, warnings, reason, issues, original, request, limits)
+values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 on conflict (source, control_id, message_type) where control_id <> '' and state in ('accepted', 'partly', 'held')
 do nothing returning id),
 content as (insert into delivery_raw (delivery, raw) select id, %s from row where %s)
@@ -137,6 +138,7 @@ async def record(connection: Connection, number: int, entry: Entry, raw: bytes |
         entry.control_id, entry.message_type, entry.name, entry.digest, entry.size, entry.entries, entry.written,
         entry.refused, _warnings(entry), reason(entry), issues_json(entry.issues, entry.error), entry.original,
         orjson.dumps(entry.request).decode() if entry.request else None,
+        orjson.dumps(entry.limits).decode() if entry.limits else None,
     )  # fmt: skip
     packed = (b"", False) if raw is None else (await _packed(raw), True)
     return await (await connection.execute(_INSERT, (*values, *packed))).fetchone() is not None

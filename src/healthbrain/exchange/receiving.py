@@ -143,6 +143,8 @@ class Ledger:
         async def write(connection: Connection, delivery: int) -> Outcome:
             scope = await self.scope_of(taken, connection)
             context = WriteContext(taken.organisation, at, delivery, arrival.author, scope, invariants=taken.invariants)
+            if arrival.limits is not None:
+                context = arrival.limits.narrowed(context)
             done = await write_fhir(connection, self.store, arrival, context, self.observers)
             return Outcome(**done)
 
@@ -377,6 +379,7 @@ def _entry(arrival: Arrival, owner: Source | None, state: State, settled_at: dat
         message_type=arrival.message_type[:60],
         name=arrival.name[:300],
         request=asdict(arrival.interaction) if arrival.interaction else None,
+        limits=arrival.limits.as_json() if arrival.limits and state not in {"accepted", "duplicate"} else None,
         **more,
     )
 

@@ -1,7 +1,8 @@
 """Trying again: one delivery, or all that a filter finds. Every former outcome stays in the ledger.
 
 A refused message is replayed after its reason is gone (a code was mapped, a source registered), a failed one after ours is. The
-content is the raw one that arrived; the moment of arrival stays, so that "in the future" means what it meant.
+content is the raw one that arrived; the moment of arrival stays, so that "in the future" means what it meant,
+and so does what an application might do that sent it (limits.py).
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from healthbrain.database import Connection
 from healthbrain.errors import Conflict, NotFound
 from healthbrain.exchange import ledger as rows
 from healthbrain.exchange.bulk import replay_lines
+from healthbrain.exchange.limits import read_limits
 from healthbrain.exchange.listing import Filter, arrivals
 from healthbrain.exchange.receiving import Again, Ledger
 from healthbrain.exchange.values import Arrival, Interaction, Receipt
 
 _ONE = """
-select d.source, d.door, d.received_at, d.state, d.control_id, d.message_type, d.name, d.request
+select d.source, d.door, d.received_at, d.state, d.control_id, d.message_type, d.name, d.request, d.limits
 from delivery d where d.id = %s"""
 _ATTEMPTS = """
 select attempt, settled_at, state, reason, issues, replayed_by from delivery_attempt where delivery = %s order by attempt"""
@@ -33,7 +35,7 @@ async def replay(ledger: Ledger, delivery: int, *, by: str, at: datetime) -> Rec
         row = await (await connection.execute(_ONE, (delivery,))).fetchone()
         if row is None:
             raise NotFound(f"there is no delivery {delivery}")
-        source, door, received_at, state, control_id, message_type, name, request = row
+        source, door, received_at, state, control_id, message_type, name, request, limits = row
         if state == "duplicate":
             raise Conflict(f"delivery {delivery} is a duplicate; replay the original")
         if door == "ndjson":
@@ -49,6 +51,7 @@ async def replay(ledger: Ledger, delivery: int, *, by: str, at: datetime) -> Rec
         name=name,
         interaction=Interaction(**request) if request else None,
         author=by,
+        limits=read_limits(limits),
     )
     return await ledger.receive(arrival, at=at, again=Again(delivery, by))
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from healthbrain.errors import HealthBrainError, Issue
+from healthbrain.exchange.limits import Limits
 from healthbrain.exchange.sender import Sender
 from healthbrain.store import Written
 
@@ -74,6 +75,7 @@ class Arrival:
     interaction: Interaction | None = None
     author: str = ""  # account or token name
     name: str = ""  # file name
+    limits: Limits | None = None  # of the application that sent it
 
 
 @dataclass(frozen=True, slots=True)

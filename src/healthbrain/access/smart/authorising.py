@@ -40,12 +40,14 @@ _REFUSED = "the access token is unknown, expired or revoked"
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the application is launched with: the patient (logical id, key, person) and the encounter."""
+    """What the application is launched with: the patient (logical id, key, person), the encounter, and other resources
+    by their references, Type/id."""
 
     patient_id: str | None = None
     patient: int | None = None
     person: str | None = None
     encounter: str | None = None
+    resources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +88,12 @@ class Bearer:
 
 _INSERT = """
 insert into authorisation (client, account, session, scopes, purpose, patient_id, patient, person, encounter, nonce,
-                           signed_in_at, created_at, until_at)
-values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) returning id"""
+                           signed_in_at, created_at, until_at, resources)
+values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) returning id"""
 _CODE = """
 insert into authorisation_code (digest, authorisation, redirect_uri, challenge, until_at) values (%s, %s, %s, %s, %s)"""
 _COLUMNS = """a.id, a.client, a.account, a.scopes, a.patient_id, a.patient, a.person, a.encounter, a.nonce,
-       a.signed_in_at, a.until_at"""
+       a.signed_in_at, a.until_at, a.resources"""
 # whether it still stands: client and account are open, and a session of online access has not ended
 _STANDS = """a.revoked_at is null and a.until_at > %(at)s
   and exists (select from client c where c.id = a.client and c.disabled_at is null)
@@ -215,8 +217,8 @@ async def bearer(connection: Connection, token: str, at: datetime) -> Bearer:
     row = await cursor.fetchone()
     if row is None:
         raise Unauthenticated(_REFUSED)
-    authorisation = _authorisation(row[:11])
-    scopes, issued, until, purpose, name, organisation, source, display, role, own, person, practitioner = row[11:]
+    authorisation = _authorisation(row[:12])
+    scopes, issued, until, purpose, name, organisation, source, display, role, own, person, practitioner = row[12:]
     grant = Grant(
         client=authorisation.client,
         rules=tuple(access.rule for access in accesses(scopes)),
@@ -307,7 +309,7 @@ async def _insert(connection: Connection, client: Client, account: str | None, s
         _INSERT,
         (
             client.id, account, session, list(scopes), purpose, context.patient_id, context.patient, context.person,
-            context.encounter, nonce, signed_in_at, at, until,
+            context.encounter, nonce, signed_in_at, at, until, list(context.resources),
         ),
     )  # fmt: skip
     row = await cursor.fetchone()
@@ -331,17 +333,17 @@ async def _copied(connection: Connection, query: str, digest: bytes, why: str, a
 async def _standing(connection: Connection, id_: int, at: datetime, *, online: str = "") -> Authorisation:
     values = {"id": id_, "at": at, "idle": at - IDLE}
     row = await (await connection.execute(_READ.encode(), values)).fetchone()
-    if row is None or not row[11]:
+    if row is None or not row[12]:
         raise OAuthRefusal("invalid_grant", "what was allowed has ended or was taken back")
-    found = _authorisation(row[:11])
-    if online and online not in found.scopes and not row[12]:
+    found = _authorisation(row[:12])
+    if online and online not in found.scopes and not row[13]:
         raise OAuthRefusal("invalid_grant", "the person has signed out; online access ends with the session")
     return found
 
 
 def _authorisation(row: Sequence[Any]) -> Authorisation:
-    id_, client, account, scopes, patient_id, patient, person, encounter, nonce, signed_in_at, until = row
-    context = Context(patient_id, patient, person, encounter)
+    id_, client, account, scopes, patient_id, patient, person, encounter, nonce, signed_in_at, until, resources = row
+    context = Context(patient_id, patient, person, encounter, tuple(resources))
     return Authorisation(id_, client, account, tuple(scopes), context, nonce, signed_in_at, until)
 
 

@@ -1,4 +1,4 @@
-"""Launching an application from our own screens (EHR launch): a handle that stands for a patient and an encounter.
+"""Launching an application from our own screens (EHR launch): a handle that stands for a patient, an encounter and other resources.
 
 The handle goes through the browser; only the application it was made for, used by the same account, gets the context
 it stands for, within five minutes.
@@ -20,10 +20,10 @@ from healthbrain.errors import Incorrect
 LIVES = timedelta(minutes=5)
 
 _INSERT = """
-insert into launch (digest, client, account, patient_id, patient, person, encounter, until_at)
-values (%s, %s, %s, %s, %s, %s, %s, %s)"""
+insert into launch (digest, client, account, patient_id, patient, person, encounter, until_at, resources)
+values (%s, %s, %s, %s, %s, %s, %s, %s, %s)"""
 _READ = """
-select patient_id, patient, person, encounter from launch
+select patient_id, patient, person, encounter, resources from launch
 where digest = %s and client = %s and account = %s and until_at > %s"""
 _PRUNE = """
 delete from launch where digest in (
@@ -43,7 +43,7 @@ async def begin_launch(
         _INSERT,
         (
             secrets.digest(handle), client.id, account, context.patient_id, context.patient, context.person,
-            context.encounter, at + LIVES,
+            context.encounter, at + LIVES, list(context.resources),
         ),
     )  # fmt: skip
     joint = "&" if "?" in client.launch_uri else "?"
@@ -55,4 +55,5 @@ async def launch_context(connection: Connection, client: Client, account: str, h
     row = await (await connection.execute(_READ, (secrets.digest(handle), client.id, account, at))).fetchone()
     if row is None:
         raise OAuthRefusal("invalid_request", "the launch has expired or was for another application or account")
-    return Context(*row)
+    patient_id, patient, person, encounter, resources = row
+    return Context(patient_id, patient, person, encounter, tuple(resources))

@@ -7,6 +7,7 @@ the two. The answer counts only from our own page in the person's own session.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import urlencode, urlsplit
 
@@ -147,9 +148,7 @@ async def _allow(
         patient = await chosen(desk, principal, context.patient_id or patient_id)
         if patient is None:
             raise OAuthRefusal("access_denied", "no resident was chosen whom this person may see")
-        context = Context(patient.choice.id, patient.key, patient.person, context.encounter)
-    elif not context.patient_id:
-        context = Context(encounter=context.encounter)
+        context = replace(context, patient_id=patient.choice.id, patient=patient.key, person=patient.person)
     if lasting:
         launched = "launch" in scopes and bool(asked.fields.get("launch"))
         async with lend(desk.platform.pool) as connection:
@@ -169,12 +168,12 @@ async def _remembered(
     if known is None or not set(scopes) <= known.scopes:
         return None
     if not needs_patient(scopes):
-        return Context(encounter=context.encounter) if not context.patient_id else context
+        return context
     wanted = context.patient_id or known.patient_id
     patient = await chosen(desk, principal, wanted) if wanted else None
     if patient is None:
         return None
-    return Context(patient.choice.id, patient.key, patient.person, context.encounter)
+    return replace(context, patient_id=patient.choice.id, patient=patient.key, person=patient.person)
 
 
 async def _give(

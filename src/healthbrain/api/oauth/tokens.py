@@ -190,6 +190,8 @@ async def _content(desk: Desk, request: Request, connection: Connection, tokens:
         content |= {"patient": found.context.patient_id, "need_patient_banner": "launch" not in tokens.scopes}
     if found.context.encounter:
         content["encounter"] = found.context.encounter
+    if found.context.resources:
+        content["fhirContext"] = [{"reference": one} for one in found.context.resources]
     if found.account is not None and "openid" in tokens.scopes:
         content["id_token"] = await _id_token(desk, request, connection, found)
     return content
@@ -242,6 +244,8 @@ async def _described(desk: Desk, request: Request, found: Bearer) -> dict[str, A
         content["patient"] = context.patient_id
     if context.encounter:
         content["encounter"] = context.encounter
+    if context.resources:
+        content["fhirContext"] = [{"reference": one} for one in context.resources]
     return content | await _claims(desk, request, found.principal, found.scopes)
 
 

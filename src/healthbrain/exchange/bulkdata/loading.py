@@ -26,6 +26,7 @@ from healthbrain.exchange.bulkdata import files, jobs
 from healthbrain.exchange.bulkdata.export import Desk, worked
 from healthbrain.exchange.bulkdata.files import Lines
 from healthbrain.exchange.bulkdata.jobs import Job
+from healthbrain.exchange.limits import Limits
 from healthbrain.exchange.receiving import Ledger
 from healthbrain.exchange.sources import source as source_of
 from healthbrain.fhir import dump
@@ -133,7 +134,7 @@ class _Import:
         with bulk.helping_processes() if large else nullcontext() as helpers:
             standing = await bulk.receive_ndjson(
                 ledger, lines, source, name=job.wish["name"], key=job.wish["digest"], at=at, author=job.account,
-                progress=self._beat, helpers=helpers,
+                progress=self._beat, helpers=helpers, limits=Limits(scope) if job.principal.grant is not None else None,
             )  # fmt: skip
         refused = await self._refused(standing.delivery)
         counts = {"delivery": standing.delivery, "state": standing.state, "lines": standing.lines}
