@@ -128,6 +128,16 @@ _WORKSPACES: tuple[tuple[frozenset[str], NavItem], ...] = (
         ),
     ),
     (
+        _LEADING,
+        NavItem(
+            N_("Food-safety index"),
+            "/food-safety-index",
+            "flag",
+            N_("Index of the district and its towns by month, with components and the views it reads"),
+            _FIGURES,
+        ),
+    ),
+    (
         _FIGURED,
         NavItem(
             N_("Ad-hoc analysis"),

@@ -19,6 +19,7 @@ from healthbrain.database import Connection
 from healthbrain.errors import Forbidden
 from healthbrain.lake import Lake, library
 from healthbrain.lake.library import DIMENSIONS, Library, View
+from healthbrain.measure import models
 from healthbrain.portrait.masking import mask_name, mask_number
 from healthbrain.runtime import catalogue
 from healthbrain.runtime import datasets as runtime_datasets
@@ -66,6 +67,16 @@ class ViewLine:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelLine:
+    """A data model that reads a library, with the views that are its inputs."""
+
+    title: str
+    url: str
+    version: str
+    inputs: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
 class LibraryCard:
     """A library with those of its views that the search leaves."""
 
@@ -77,6 +88,7 @@ class LibraryCard:
     source: str
     rows: str
     views: Sequence[ViewLine]
+    models: Sequence[ModelLine] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +278,13 @@ def _card(
         one.source,
         said.number(sum(known) if known else None),
         [_line(said, view, counted.get(view.id), made.get(view.id)) for view in views],
+        [
+            ModelLine(
+                said.pick(m.title), f"/{m.id}", m.version, [(f"/catalogue/{i.replace('.', '/')}", i) for i in m.inputs]
+            )
+            for m in models.models()
+            if m.library == one.id
+        ],
     )
 
 

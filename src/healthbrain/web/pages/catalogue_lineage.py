@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from healthbrain.access import Tree
 from healthbrain.lake import library
 from healthbrain.lake.library import View
+from healthbrain.measure import models
 from healthbrain.runtime import catalogue
 from healthbrain.runtime.catalogue import Counted
 from healthbrain.web.language import N_, Language
@@ -62,6 +63,10 @@ def lineage(said: Language, view: View, mine: Counted | None, tree: Tree) -> Lin
         *_columns(said, view),
         (said.say(N_("View")), view.id, said.pick(view.title)),
         *((said.say(N_("Theme view")), one.id, said.pick(one.title)) for one in resting_on(view)),
+        *(
+            (said.say(N_("Data model")), f"{one.id} {one.version}", said.pick(one.title))
+            for one in models.reading(view.id)
+        ),
         *((said.say(N_("Measure")), id_, title) for id_, title in measures),
     ]
     return Lineage(height, boxes, lines, rows)
