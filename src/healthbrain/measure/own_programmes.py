@@ -152,7 +152,7 @@ async def owned(connection: Connection, organisations: Sequence[int] | None) -> 
     cursor = await connection.execute(
         "select id, title, target_group, measure, organisation, made_by, made_at, closed_at is not null from own_programme "
         "where %s::int[] is null or organisation = any(%s) order by closed_at is not null, made_at, id",
-        [organisations, organisations],
+        [None if organisations is None else list(organisations)] * 2,
     )
     return [
         Own(Programme(id_, title, group, (measure,)), organisation, made_by, made_at, closed)
@@ -165,7 +165,7 @@ async def close(connection: Connection, id_: str, organisations: Sequence[int] |
     cursor = await connection.execute(
         "update own_programme set closed_by = %s, closed_at = %s where id = %s and closed_at is null "
         "and (%s::int[] is null or organisation = any(%s)) returning measure",
-        [by, at, id_, organisations, organisations],
+        [by, at, id_, *[None if organisations is None else list(organisations)] * 2],
     )
     if await cursor.fetchone() is None:
         raise Conflict("there is no open programme of this name here")

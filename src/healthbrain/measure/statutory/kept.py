@@ -207,7 +207,7 @@ async def reports(
         f"select {_COLUMNS} from statutory_report where (%s::int[] is null or organisation = any(%s)) "  # noqa: S608  # constant columns
         "and (%s = '' or form = %s) and (%s = '' or period = %s) "
         "order by period desc, level, place, edition desc limit 1000".encode(),
-        [organisations, organisations, form, form, period, period],
+        [*[None if organisations is None else list(organisations)] * 2, form, form, period, period],
     )
     return [Report(*row) for row in await cursor.fetchall()]
 
