@@ -14,11 +14,12 @@ from urllib.parse import urlencode
 import orjson
 from starlette.responses import Response
 
+from healthbrain import measure
 from healthbrain.errors import Forbidden, HealthBrainError, Incorrect
 from healthbrain.lake import Lake
 from healthbrain.lake.library import libraries
 from healthbrain.measure import analysis
-from healthbrain.measure.analysis import OPERATORS, Column, Dimension, Measured, Question, Reader, Source, saved
+from healthbrain.measure.analysis import OPERATORS, Column, Dimension, Filter, Measured, Question, Reader, Source, saved
 from healthbrain.measure.analysis.saved import Saved
 from healthbrain.measure.analysis.sources import PUBLISHED
 from healthbrain.scope import Scope
@@ -62,6 +63,7 @@ class FilterLine:
     columns: Sequence[Choice]
     operators: Sequence[Choice]
     value: str
+    values: Sequence[Group] = ()  # what there is to choose from, of a single measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +334,9 @@ def _sources(said: Language, chosen: str) -> list[Group]:
 
 
 def _builder(said: Language, source: Source, asked: Question) -> Builder:
+    filters = list(asked.filters)
+    if source.published and not any(one.column == "measure" for one in filters):
+        filters.insert(0, Filter("measure", "in"))  # the one condition that cannot be left out
     rows = [one.word for one in asked.rows]
     measures = [one.word for one in asked.measures]
     return Builder(
@@ -343,7 +348,7 @@ def _builder(said: Language, source: Source, asked: Question) -> Builder:
         columns=_dimensions(said, source, asked.columns[0].word if asked.columns else ""),
         measures=[_measures(said, source, [*measures, "", "", ""][n]) for n in range(3)],
         filters=[
-            *(_filter(said, source, one.column, one.operator, analysis_form.typed(one.operator, one.values)) for one in asked.filters),
+            *(_filter(said, source, one.column, one.operator, analysis_form.typed(one.operator, one.values)) for one in filters),
             *(_filter(said, source, "", "in", "") for _ in range(_BLANK)),
         ],
         charts=[Choice(key, said.say(text), key == asked.chart) for key, text in analysis_view.CHARTS.items()],
@@ -396,6 +401,8 @@ def _measures(said: Language, source: Source, chosen: str) -> list[Choice]:
 
 def _filter(said: Language, source: Source, column: str, operator: str, value: str) -> FilterLine:
     usable: list[Column] = [one for one in source.columns if one.kind != "hidden"]
+    if source.published:
+        usable = [one for one in usable if one.kind != "number"]
     return FilterLine(
         [
             Choice("", "—"),
@@ -403,7 +410,17 @@ def _filter(said: Language, source: Source, column: str, operator: str, value: s
         ],
         [Choice(one, said.say(analysis_view.OPERATORS[one]), one == operator) for one in OPERATORS],
         value,
+        _measure_choices(said, value) if source.published and column == "measure" and "," not in value else (),
     )
+
+
+def _measure_choices(said: Language, chosen: str) -> list[Group]:
+    """Every measure under the document it comes from."""
+    groups: dict[str, list[Choice]] = {}
+    for one in measure.defined():
+        named = Choice(one.id, f"{figures.title(said, one)} {one.id}", one.id == chosen)
+        groups.setdefault(one.source.document.split("（")[0], []).append(named)
+    return [Group("", [Choice("", "—")]), *(Group(label, choices) for label, choices in groups.items())]
 
 
 def _toast(visit: Visit) -> Toast | None:
