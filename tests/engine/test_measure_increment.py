@@ -18,6 +18,7 @@ from healthbrain import measure
 from healthbrain.database import open_pool
 from healthbrain.lake import Lake, engine, manifest
 from healthbrain.lake.parts import Row, Spool, write_dead, write_part, write_table
+from healthbrain.measure import base, kept_cells
 from healthbrain.measure.compute import MEDICAL, SYSTEMS, constants_at
 from healthbrain.measure.definition import Definition
 from healthbrain.measure.increment import exact
@@ -26,7 +27,7 @@ from healthbrain.measure.oracle import OracleMember, members
 from healthbrain.measure.periods import spans
 from healthbrain.measure.tally import counting
 from healthbrain.terms import systems
-from tests.engine.measure_cohort import AT, CENTRE, HOSPITAL, TODAY, Cohort, organisations
+from tests.engine.measure_cohort import AT, CENTRE, HOSPITAL, TODAY, Cohort, concept, organisations
 
 HEAD = """
 version: "1"
@@ -108,6 +109,21 @@ BOTH = first_of_its_kind(
     "T-BOTH",
     "service + '/' + class",
     f"ratio\ndenominator: {{from: encounter, {PLACE.replace('town: town', 'town: service')}}}",
+)
+
+
+# each family doctors' team: a row of no person, counted with people's
+TEAMS = definition_of(
+    f"id: T-TEAMS{HEAD}kind: count\npopulation: {{from: team, {PLACE.replace('town: town', 'town: called')}}}",
+    "T-TEAMS",
+)
+SHARE = definition_of(
+    f"id: T-SHARE{HEAD}kind: computed\ncomponents: {{seen: T-COUNT, by: T-BY-PERSON}}\nvalue: 100 * by / seen",
+    "T-SHARE",
+)
+LATEST = definition_of(
+    f"id: T-LATEST{HEAD}kind: computed\ncomponents: {{share: T-SHARE, teams: {{measure: T-TEAMS, latest: true}}}}\nvalue: share + teams",
+    "T-LATEST",
 )
 
 
@@ -241,6 +257,7 @@ class Growing:
             elif dice < 0.2 and resource["resourceType"] == "Patient":
                 resource["gender"] = "male"
                 changed.append((resource, owner, False))
+        changed += self._team(chance)
         patient = self.cohort.person(100 + self.turn, town="310118103")
         visit = self.cohort.encounter(patient, systems.OUTPATIENT, TODAY, owner=HOSPITAL)
         pressure(self.cohort, patient, visit, TODAY, 150, 85)
@@ -249,6 +266,19 @@ class Growing:
             key = chance.choice(sorted(self.cohort.persons))
             self.cohort.persons[key] = f"P{chance.randint(0, 3):012}"
         self._write(changed)
+
+    def _team(self, chance: random.Random) -> list[tuple[dict[str, Any], int, bool]]:
+        """Now and then a team comes, changes or goes."""
+        known = [one for one in self.cohort.rows if one[0]["resourceType"] == "CareTeam"]
+        if chance.random() < 0.4:
+            team = {"resourceType": "CareTeam", "id": f"team{self.turn}", "status": "active", "name": "甲"}
+            team["category"] = [concept(systems.SERVICE, systems.FAMILY_DOCTOR)]
+            self.cohort.add(team, chance.choice([CENTRE, HOSPITAL]))
+            return []  # it is found among the new rows
+        if known and chance.random() < 0.6:
+            known[0][0]["name"] = "乙"
+            return [(*known[0], chance.random() < 0.5)]
+        return []
 
     def _write(self, changed: list[tuple[dict[str, Any], int, bool]]) -> None:
         folder, old = self.lake.folder, self.lake.state()
@@ -284,20 +314,21 @@ class Growing:
         connection.close()
 
 
+async def figures(pool: Any) -> list[Any]:
+    async with pool.connection() as connection:
+        cursor = await connection.execute(
+            "select measure, period, level, key, stratifier, stratum, numerator, denominator, value, low, high, small "
+            "from measure_figure order by 1, 2, 3, 4, 5, 6"
+        )
+        return list(await cursor.fetchall())
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_counting_what_changed_gives_what_counting_everything_gives(dsn: str, tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     growing = Growing(tmp_path, some_cohort(chance))
     built_in = [one for one in measure.built_in() if one.id in {"IND-Q-08", "IND-Q-10", "HUB-EX-11", "POP-RESIDENT"}]
     chosen = [*DEFINITIONS, BY_PERSON, BY_SERVICE, *(replace(one, periods=2, also=()) for one in built_in)]
-
-    async def figures(pool: Any) -> list[Any]:
-        async with pool.connection() as connection:
-            cursor = await connection.execute(
-                "select measure, period, level, key, stratifier, stratum, numerator, denominator, value, low, high, small "
-                "from measure_figure order by 1, 2, 3, 4, 5, 6"
-            )
-            return list(await cursor.fetchall())
 
     async def story() -> None:
         pool = await open_pool(dsn, size=2)
@@ -321,6 +352,38 @@ def test_counting_what_changed_gives_what_counting_everything_gives(dsn: str, tm
             some = await figures(pool)
             await measure.refresh(pool, growing.lake, night, definitions=chosen, everything=True)
             assert some == await figures(pool)
+        finally:
+            await pool.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(("seed", "most"), [(2, 0.0), (3, 100.0), (4, 100.0), (5, 100.0)])
+def test_what_many_changes_add_up_to_is_what_counting_everything_gives(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, most: float
+) -> None:
+    """One change after the other without counting everything between; cells kept with what changed apart, or written anew."""
+    monkeypatch.setattr(kept_cells, "_MOST", most)
+    chance = random.Random(seed)
+    growing = Growing(tmp_path, some_cohort(chance))
+    chosen = [*DEFINITIONS, BY_PERSON, BY_SERVICE, TEAMS, SHARE, LATEST]
+
+    async def story() -> None:
+        pool = await open_pool(dsn, size=2)
+        try:
+            await measure.refresh(pool, growing.lake, AT, definitions=chosen)
+            for turn in range(5):
+                growing.go_on(chance)
+                step = await measure.refresh(pool, growing.lake, AT + timedelta(minutes=turn), definitions=chosen)
+                assert not step.everything
+            assert bool(base.load(growing.lake.folder / base.FOLDER).difference) == (most > 0)
+            some = await figures(pool)
+            async with pool.connection() as connection:  # nothing is known of what is shown: all is put again
+                await connection.execute("delete from measure_figure")
+                await connection.execute("delete from measure_run")
+            await measure.refresh(pool, growing.lake, AT, definitions=chosen, everything=True)
+            assert some == await figures(pool)
+            assert {"T-TEAMS", "T-SHARE", "T-LATEST"} <= {row[0] for row in some}
         finally:
             await pool.close()
 
