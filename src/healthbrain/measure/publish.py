@@ -106,7 +106,8 @@ async def _compare(
     """Put the figures that are not what they were; take away those that are gone."""
     await connection.execute(_STAGE.encode())
     await _copy(connection, f"copy staged ({_COLUMNS}) from stdin (format csv)", figures)
-    await connection.execute("analyze staged")
+    if gone is None or whole:
+        await connection.execute("analyze staged")
     if gone is None:
         await connection.execute(_GONE)
     else:
