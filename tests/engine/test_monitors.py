@@ -40,8 +40,9 @@ def series(watch: dict[str, object], values: dict[str, float | None], what: str 
         ("below", {"2026-10": 70.0, "2026-11": 500.0}, "crossed", "2026-10"),
         ("above", {"2026-10": None}, "hidden", ""),
         ("above", {}, "nothing", ""),
+        ("below", {"2026-08": 500.0, "2026-09": 400.0}, "crossed", "2026-10"),
     ],
-    ids=["an old month", "the last finished", "the open one already", "the open one may rise", "below", "hidden", "nothing"],
+    ids=["an old month", "the last finished", "the open one already", "the open one may rise", "below", "hidden", "nothing", "nothing came any more"],
 )  # fmt: skip
 def test_a_series_is_judged_by_its_newest_finished_period_and_a_count_that_is_beyond_already(
     side: str, values: dict[str, float | None], state: str, period: str
@@ -49,6 +50,23 @@ def test_a_series_is_judged_by_its_newest_finished_period_and_a_count_that_is_be
     found = judge(series({"side": side, "value": 100}, values), TODAY)
     assert found.state == state
     assert [one.period for one in found.crossed] == ([period] if period else [])
+
+
+def test_each_place_of_a_table_with_months_is_judged_by_its_own_newest_month() -> None:
+    asked = question_of({
+        "source": "emr.visit", "rows": ["_town", "start:month"], "columns": ["_sex"], "measures": ["count"],
+        "watch": {"side": "below", "value": 10},
+    })  # fmt: skip
+    values = {("a", "2026-09", "f"): 50, ("a", "2026-10", "f"): 5, ("b", "2026-10", "f"): 20, ("b", "2026-09", "m"): 3}
+    cells = {((town, month), (sex,)): Cell(1, 1, (float(value),)) for (town, month, sex), value in values.items()}
+    rows = tuple(sorted({row for row, _ in cells}))
+    found = judge(Pivot(asked, rows, (("f",), ("m",)), cells), TODAY)
+    assert {(one.place, one.period, one.value) for one in found.crossed} == {
+        ((("a",), ("f",)), "2026-10", 5.0),
+        ((("a",), ("m",)), "2026-10", 0.0),
+        ((("b",), ("m",)), "2026-10", 0.0),
+    }
+    assert found.places == 4
 
 
 class Clocked(Platform):

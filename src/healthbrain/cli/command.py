@@ -21,7 +21,7 @@ _VERBS = {
     "migrate": "operate:migrate", "demo": "demo:demo", "import": "data:import_", "token": "people:token",
     "user": "people:user", "organisation": "sources:organisation", "source": "sources:source",
     "client": "applications:client", "audit": "trust:audit", "lake": "lake:lake_group",
-    "measure": "measures:measure_group", "assess": "assess:assess_group", "erase": "erase:erase",
+    "measure": "measures:measure_group", "assess": "assess:assess_group", "monitor": "monitors:monitor_group", "erase": "erase:erase",
     "dashboard": "dashboards:dashboard_group",
 }  # fmt: skip
 

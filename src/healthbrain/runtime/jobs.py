@@ -138,7 +138,9 @@ async def escalate_tasks(platform: Platform) -> bool:
 
 async def judge_monitors(platform: Platform) -> bool:
     """Judge saved questions with a threshold when they are new, once a day, and when the lake has moved."""
-    return await monitors.judge_due(platform) == monitors.AT_ONCE
+    async with platform.pool.connection() as connection:
+        published = await published_position(connection)
+    return await monitors.judge_due(platform, published) == monitors.AT_ONCE
 
 
 async def prune_feed(platform: Platform) -> bool:

@@ -17,17 +17,18 @@ from healthbrain.lake.local_time import LOCAL
 from healthbrain.measure import analysis
 from healthbrain.measure.analysis import Reader, monitors
 from healthbrain.measure.analysis.monitors import Due, Judged
+from healthbrain.measure.published import Reach
 from healthbrain.runtime.platform import Platform
-from healthbrain.scope import Principal
+from healthbrain.scope import Action, Principal, Scope
 
 log = logging.getLogger("healthbrain.worker")
 AT_ONCE = 20  # monitors of one turn
 
 
-async def judge_due(platform: Platform) -> int:
-    """Judge the monitors whose turn it is; how many there were."""
+async def judge_due(platform: Platform, published: str = "") -> int:
+    """Judge the monitors whose turn it is; how many there were. `published` says what the measures were computed from."""
     lake, at = Lake(platform.settings.lake), platform.clock()
-    position = lake.state().position
+    position = f"{lake.state().position} {published}".strip()
     if not position:
         return 0
     day = at.astimezone(LOCAL).date()
@@ -48,27 +49,47 @@ async def _judged(platform: Platform, lake: Lake, one: Due, at: datetime) -> Jud
     try:
         asked = analysis.question_of(one.question)
         async with platform.pool.connection() as connection:
-            reader = await _reader(connection, one.owner, asked, at)
+            who = await _owner(connection, one.owner, at)
+            figures = await access.decide(connection, who, "read", "indicator", at, patients_of=identity.patients_of)
+            if analysis.source_of(asked.source).published:
+                reach = await _reach(connection, who, figures, at)
+                answered = await analysis.answer_published(connection, asked, reach)
+                return monitors.judge(answered.table, at.astimezone(LOCAL).date())
+            reader = Reader(figures.organisations, await _sees(connection, who, asked, at))
         answered = await analysis.answer(lake, asked, reader, at)
         return monitors.judge(answered.table, at.astimezone(LOCAL).date())
     except HealthBrainError as error:
         return Judged("failed", 0, why=error.message)
 
 
-async def _reader(connection: Connection, owner: str, asked: analysis.Question, at: datetime) -> Reader:
-    """What the owner may see now. Raises Forbidden, NotFound."""
+async def _owner(connection: Connection, owner: str, at: datetime) -> Principal:
+    """The owner, with the role's usual purpose. Raises Forbidden, NotFound."""
     account = await access.account(connection, owner)
     if not account.usable(at):
         raise Forbidden("the account of this monitor's owner is closed")
-    who = Principal(
+    return Principal(
         account.name, account.display, account.role, account.organisation, access.default_purpose(account.role),
         account.person, account.practitioner,
     )  # fmt: skip
-    figures = await access.decide(connection, who, "read", "indicator", at, patients_of=identity.patients_of)
+
+
+async def _sees(connection: Connection, who: Principal, asked: analysis.Question, at: datetime) -> bool:
+    """Whether the owner may see who is behind the figures of a view."""
+    type_ = analysis.source_of(asked.source).view.resource
+    return await _identified(connection, who, "search", type_, at)
+
+
+async def _reach(connection: Connection, who: Principal, figures: Scope, at: datetime) -> Reach:
+    """Whose published figures the owner sees, as on the cockpit."""
+    own = (await access.organisations(connection)).nearest(who.organisation, "institution")
+    whole = figures.organisations is None or own is None
+    people = await _identified(connection, who, "read", "Patient", at)
+    return Reach(whole, str(own) if own is not None else "", people)
+
+
+async def _identified(connection: Connection, who: Principal, action: Action, type_: str, at: datetime) -> bool:
     try:
-        type_ = analysis.source_of(asked.source).view.resource
-        rows = await access.decide(connection, who, "search", type_, at, patients_of=identity.patients_of)
-        people = rows.identified
+        scope = await access.decide(connection, who, action, type_, at, patients_of=identity.patients_of)
     except Forbidden:
-        people = False
-    return Reader(figures.organisations, people)
+        return False
+    return scope.identified

@@ -1,8 +1,8 @@
 """Monitors: saved questions with a threshold, judged by themselves; what crossed, since when, and whether the owner has seen it.
 
-A question over time is judged by its newest finished period, each column alone; a count that is already beyond an upper
-threshold in the period under way is a crossing too, because it can only grow. Any other question is judged cell by cell. Hidden and
-missing numbers are not judged. A crossing begins when it is first judged so and ends when it is first judged otherwise;
+A question over time is judged by its newest finished period, each place alone: a count there is nought when nothing came. A count
+that is already beyond an upper threshold in the period under way is a crossing too, because it can only grow. Any other question
+is judged cell by cell. Hidden and missing numbers are not judged. A crossing begins when it is first judged so and ends when it is first judged otherwise;
 a later period beyond the threshold goes on with it. Row HUB-DS-07.
 """
 
@@ -17,10 +17,10 @@ import orjson
 
 from healthbrain.database import Connection
 from healthbrain.errors import Incorrect, NotFound
-from healthbrain.measure.analysis.ahead import label_of
+from healthbrain.measure.analysis.ahead import first_day, label_of
 from healthbrain.measure.analysis.pivot import Pivot
 from healthbrain.measure.analysis.protect import Key
-from healthbrain.measure.analysis.question import series_dimension
+from healthbrain.measure.analysis.question import Dimension, Question
 
 State = Literal["fine", "crossed", "nothing", "hidden", "failed"]
 AGAIN = timedelta(hours=1)  # how soon it is judged again when the lake has moved
@@ -123,43 +123,95 @@ class Crossing:
 
 def judge(table: Pivot, today: date) -> Judged:
     """Which places of a table are beyond its threshold."""
-    watch, time = table.asked.watch, series_dimension(table.asked)
+    watch = table.asked.watch
     if watch is None:
         raise Incorrect("the question has no threshold to watch")
-    columns: Sequence[Key | None] = table.columns or (None,)
     places = hidden = 0
-    found: list[Crossed] = []
-    for column in columns:
-        rows = _rows(table, column, today) if time is not None else [(row, row) for row in table.rows or (None,)]
-        for row, place in rows:
-            cell = table.cell(row, column)
-            hidden += cell.hidden
-            value = cell.values[0]
-            if cell.hidden or value is None:
-                continue
-            places += 1
-            if watch.crossed(value):
-                found.append(Crossed((place, column), row[0] if time is not None and row else "", value))
+    found: dict[tuple[Key | None, Key | None], Crossed] = {}
+    for row, column, place, period in _judged(table, today):
+        cell = table.cell(row, column)
+        hidden += cell.hidden
+        value = cell.values[0]
+        if cell.hidden or value is None:
+            continue
+        places += 1
+        if watch.crossed(value):
+            found[place] = Crossed(place, period, value)  # of a series the later of two periods
     if not places:
         return Judged("hidden" if hidden else "nothing", 0)
-    newest = {one.place: one for one in found}  # of a series the later of two periods
-    return Judged("crossed" if newest else "fine", places, tuple(newest.values()))
+    return Judged("crossed" if found else "fine", places, tuple(found.values()))
 
 
-def _rows(table: Pivot, column: Key | None, today: date) -> list[tuple[Key, None]]:
-    """The periods of a series that are judged: the newest finished one, and the open one where a count is beyond already."""
-    time, watch = series_dimension(table.asked), table.asked.watch
-    if time is None or watch is None:
-        return []
-    now = label_of(today, time.grain)
-    known = sorted(row for row in table.rows if row[0])
-    found: list[tuple[Key, None]] = [(row, None) for row in known if row[0] < now][-1:]
-    if watch.side == "above" and table.asked.measures[0].what in {"count", "persons"}:
-        for row in known:
-            value = table.cell(row, column).values[0]
-            if row[0] == now and value is not None and watch.crossed(value):
-                found.append((row, None))
-    return found
+_Cell = tuple[Key | None, Key | None, tuple[Key | None, Key | None], str]  # row, column, place without time, period
+
+
+def _judged(table: Pivot, today: date) -> list[_Cell]:
+    """The cells that are judged, in order of time: all of them, or of each place over time the newest."""
+    time = _time(table.asked)
+    rows: Sequence[Key | None] = table.rows or (() if table.asked.rows else (None,))
+    columns: Sequence[Key | None] = table.columns or (() if table.asked.columns else (None,))
+    cells = [(row, column) for row in rows for column in columns]
+    if time is None:
+        return [(row, column, (row, column), "") for row, column in cells]
+    place_of = [(_parted(time, row, column), row, column) for row, column in cells]
+    now = label_of(today, time.dimension.grain)
+    newest = _newest_count(table, time, now)
+    last: dict[tuple[Key | None, Key | None], tuple[str, Key | None, Key | None]] = {}
+    rising: list[_Cell] = []
+    for (place, period), row, column in place_of:
+        if period and period < now and (not newest or period == newest) and period >= last.get(place, ("",))[0]:
+            last[place] = (period, row, column)
+        if period == now and _beyond_already(table, row, column):
+            rising.append((row, column, place, period))
+    if newest and cells:  # a place without a row in that period had nobody
+        for (place, _), row, column in place_of:
+            last.setdefault(place, (newest, *_moved(time, row, column, newest)))
+    return [*((row, column, place, period) for place, (period, row, column) in last.items()), *rising]
+
+
+@dataclass(frozen=True, slots=True)
+class _Time:
+    """Where time stands in a table."""
+
+    dimension: Dimension
+    across: bool  # among the columns
+    number: int
+
+
+def _time(asked: Question) -> _Time | None:
+    for across, dimensions in ((False, asked.rows), (True, asked.columns)):
+        for number, one in enumerate(dimensions):
+            if one.grain:
+                return _Time(one, across, number)
+    return None
+
+
+def _newest_count(table: Pivot, time: _Time, now: str) -> str:
+    """The period before this one, when a count is asked that is nought where there are no rows; '' otherwise."""
+    column = time.dimension.column
+    if table.asked.measures[0].what not in {"count", "persons"} or any(f.column == column for f in table.asked.filters):
+        return ""
+    return label_of(first_day(now, time.dimension.grain) - timedelta(days=1), time.dimension.grain)
+
+
+def _beyond_already(table: Pivot, row: Key | None, column: Key | None) -> bool:
+    watch, value = table.asked.watch, table.cell(row, column).values[0]
+    counted = table.asked.measures[0].what in {"count", "persons"}
+    return watch is not None and watch.side == "above" and counted and watch.crossed(value)
+
+
+def _parted(time: _Time, row: Key | None, column: Key | None) -> tuple[tuple[Key | None, Key | None], str]:
+    """A place without its period, and the period."""
+    key = (column if time.across else row) or ()
+    rest = (*key[: time.number], *key[time.number + 1 :]) or None
+    return ((row, rest) if time.across else (rest, column)), key[time.number] if key else ""
+
+
+def _moved(time: _Time, row: Key | None, column: Key | None, period: str) -> tuple[Key | None, Key | None]:
+    """The same place in another period."""
+    key = (column if time.across else row) or ()
+    there = (*key[: time.number], period, *key[time.number + 1 :])
+    return (row, there) if time.across else (there, column)
 
 
 async def due(connection: Connection, position: str, day: date, at: datetime, most: int = 20) -> list[Due]:

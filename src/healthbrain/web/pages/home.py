@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
-from healthbrain.measure import supervision
-from healthbrain.measure.analysis import saved
+from healthbrain.measure import assessment, supervision
+from healthbrain.measure.analysis import monitors, saved
+from healthbrain.runtime import assessments
 from healthbrain.web.language import CHINA, N_
 from healthbrain.web.pages import supervision_view
 from healthbrain.web.pages.analysis_saved import SavedLine, reading, saved_lines
@@ -96,7 +97,7 @@ async def home(visit: Visit) -> Response:
     page = HomePage(
         f"{said.say(greeting)}{comma}{visit.who.display}",
         dot.join(part for part in (where, said.day(visit.at), said.weekday(visit.at)) if part),
-        await _inbox(visit),
+        [*await _inbox(visit), *await _crossings(visit), *await _assessed(visit)],
         await _pinned(visit),
     )
     return show(visit, "home.html", page, crumbs=[Crumb(said.say(N_("Home")))])
@@ -126,6 +127,25 @@ async def _inbox(visit: Visit) -> list[tuple[str, int, str]]:
         lines.insert(0, (said.say(N_("Answers to review")), found.to_review, "/supervision?state=answered"))
         lines.append((said.say(N_("Escalated to the leader")), found.escalated, "/supervision?only=overdue"))
     return [line for line in lines if line[1]]
+
+
+async def _crossings(visit: Visit) -> list[tuple[str, int, str]]:
+    """Crossings of the visitor's monitors that have not been seen."""
+    if not visit.may("read", "indicator"):
+        return []
+    async with visit.platform.pool.connection() as connection:
+        number = await monitors.unseen(connection, visit.who.account, visit.at)
+    return [(visit.language.say(N_("New crossings of my monitors")), number, "/analysis/monitors")] if number else []
+
+
+async def _assessed(visit: Visit) -> list[tuple[str, int, str]]:
+    """Appeals that a commission has not answered."""
+    if not visit.may("administer", "assessment"):
+        return []
+    async with visit.platform.pool.connection() as connection:
+        reader = await assessments.viewer(visit.platform, connection, visit.who)
+        number = await assessment.unanswered(connection, reader.areas) if reader.administers else 0
+    return [(visit.language.say(N_("Appeals to answer")), number, "/assessments")] if number else []
 
 
 async def help_page(visit: Visit) -> Response:
