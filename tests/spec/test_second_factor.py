@@ -17,8 +17,9 @@ from tests.api_world import PASSWORD, World, inhabited, world
 
 from healthbrain import access
 from healthbrain.access import second_factor
+from healthbrain.access.sealing import KEY, Vault, vault_in
 from healthbrain.api import create_api
-from healthbrain.errors import Busy, Unauthenticated
+from healthbrain.errors import Busy, Unauthenticated, Unavailable
 from healthbrain.web import create_web
 from healthbrain.web.pages.second_factor import qr_picture
 
@@ -143,19 +144,19 @@ async def test_others_may_turn_it_on_and_off(hb: World) -> None:
 
 
 async def test_guessing_is_braked_and_an_operator_lets_in_again(hb: World) -> None:
-    at = hb.platform.clock()
+    at, vault = hb.platform.clock(), vault_in(hb.platform.settings.data)
     async with hb.platform.pool.connection() as connection:
-        secret = await second_factor.begin(connection, "cdc", at)
-        await second_factor.confirm(connection, "cdc", code(secret, at), at)
+        secret = await second_factor.begin(connection, vault, "cdc", at)
+        await second_factor.confirm(connection, vault, "cdc", code(secret, at), at)
         for _ in range(5):
             with pytest.raises(Unauthenticated):
                 await second_factor.check(
-                    connection, "cdc", "123456" if code(secret, at, 1) != "123456" else "654321", at
+                    connection, vault, "cdc", "123456" if code(secret, at, 1) != "123456" else "654321", at
                 )
         with pytest.raises(Busy):
-            await second_factor.check(connection, "cdc", code(secret, at, 1), at)
+            await second_factor.check(connection, vault, "cdc", code(secret, at, 1), at)
         later = at + timedelta(minutes=2)
-        await second_factor.check(connection, "cdc", code(secret, later), later)
+        await second_factor.check(connection, vault, "cdc", code(secret, later), later)
         await second_factor.remove(connection, "CDC", later)
         assert not (await second_factor.standing(connection, "cdc")).active
         opened = await access.sign_in(connection, "cdc", PASSWORD, later)
@@ -173,3 +174,56 @@ async def test_a_waiting_session_ends_by_itself_and_is_in_no_list(hb: World) -> 
         assert len(listed) == 1, "the one from before"
         with pytest.raises(Unauthenticated):
             await second_factor.waiting(connection, opened.cookie, at + timedelta(minutes=11))
+
+
+async def kept(hb: World, account: str) -> bytes:
+    async with hb.platform.pool.connection() as connection:
+        cursor = await connection.execute("select secret from second_factor where account = %s", (account,))
+        row = await cursor.fetchone()
+    assert row is not None
+    return bytes(row[0])
+
+
+async def test_the_database_alone_does_not_tell_a_secret(hb: World) -> None:
+    at, vault = hb.platform.clock(), vault_in(hb.platform.settings.data)
+    async with hb.platform.pool.connection() as connection:
+        secret = await second_factor.begin(connection, vault, "manager", at)
+        assert await second_factor.begun(connection, vault, "manager") == secret
+    sealed = await kept(hb, "manager")
+    assert secret not in sealed
+    assert secret not in base64.urlsafe_b64decode(sealed.rpartition(b".")[0].rpartition(b".")[2] + b"==")
+    path = hb.platform.settings.data / "secrets" / KEY
+    assert path.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(Unavailable):
+        vault.open(sealed, "cdc")
+    async with hb.platform.pool.connection() as connection:
+        await second_factor.remove(connection, "manager", at)
+
+
+async def test_secrets_of_earlier_versions_go_on_counting_and_are_sealed_at_the_upgrade(hb: World) -> None:
+    at, vault = hb.platform.clock(), vault_in(hb.platform.settings.data)
+    async with hb.platform.pool.connection() as connection:
+        await connection.execute(
+            "insert into second_factor (account, secret, created_at, confirmed_at) values ('manager', %s, %s, %s)",
+            (RFC_SECRET, at, at),
+        )
+        await second_factor.check(connection, vault, "manager", code(RFC_SECRET, at, -1), at)
+    assert second_factor.seal_existing(hb.platform.dsn, vault) == 1
+    assert second_factor.seal_existing(hb.platform.dsn, vault) == 0
+    assert RFC_SECRET not in await kept(hb, "manager")
+    async with hb.platform.pool.connection() as connection:
+        await second_factor.check(connection, vault, "manager", code(RFC_SECRET, at), at)
+        await second_factor.remove(connection, "manager", at)
+
+
+def test_another_key_or_none_is_told_and_opens_nothing(tmp_path: Path) -> None:
+    one, other = Vault(tmp_path / "a"), Vault(tmp_path / "b")
+    sealed = one.seal(RFC_SECRET, "wang")
+    assert one.open(sealed, "wang") == RFC_SECRET
+    assert one.seal(RFC_SECRET, "wang") != sealed
+    with pytest.raises(Unavailable, match="restore that file"):
+        other.open(sealed, "wang")
+    other.seal(b"x", "wang")
+    for wrong in (sealed, sealed[:-4] + b"AAAA", b"", b"not sealed at all, and longer than it was"):
+        with pytest.raises(Unavailable):
+            other.open(wrong, "wang")

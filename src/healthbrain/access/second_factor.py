@@ -2,7 +2,8 @@
 
 GB/T 22239 (等保三级, 身份鉴别) asks for two kinds of proof for those who administer. Codes have six digits and change every
 30 seconds; the one before and the one after are taken too (clocks differ), each code once, guessing is braked like
-passwords. A session whose password was right but whose code is missing opens nothing (`session.waits_for`).
+passwords. A session whose password was right but whose code is missing opens nothing (`session.waits_for`). The secret is kept sealed (sealing.py);
+earlier versions kept it as it is, 20 bytes, until `seal_existing`.
 """
 
 from __future__ import annotations
@@ -18,13 +19,17 @@ from datetime import datetime, timedelta
 from typing import Literal
 from urllib.parse import quote, urlencode
 
+import psycopg
+
 from healthbrain.access import guard, secrets, stamps
 from healthbrain.access.people import account_name
+from healthbrain.access.sealing import Vault
 from healthbrain.database import Connection
 from healthbrain.errors import NotFound, Unauthenticated
 
 Waits = Literal["", "code", "enrolment"]
 PERIOD = 30
+_SECRET = 20  # bytes
 DIGITS = 6
 WAITING = timedelta(minutes=10)  # how long a session may wait for its code
 RECOVERY_CODES = 10
@@ -40,6 +45,8 @@ on conflict (account) do update set secret = excluded.secret, created_at = exclu
 _READ = "select secret, confirmed_at is not null from second_factor where account = %s"
 _STEP = "update second_factor set last_step = %s where account = %s and last_step < %s"
 _CONFIRM = "update second_factor set confirmed_at = %s where account = %s and confirmed_at is null"
+_PLAIN = "select account, secret from second_factor where octet_length(secret) = %s for update"
+_SEAL = "update second_factor set secret = %s where account = %s"
 _REMOVE = "delete from second_factor where account = %s"
 _NO_CODES = "delete from recovery_code where account = %s"
 _ADD_CODE = "insert into recovery_code (account, digest) values (%s, %s)"
@@ -122,44 +129,44 @@ async def standing(connection: Connection, account: str) -> Standing:
     return Standing(bool(row and row[0]), int(left[0]) if left else 0)
 
 
-async def begin(connection: Connection, account: str, at: datetime) -> bytes:
+async def begin(connection: Connection, vault: Vault, account: str, at: datetime) -> bytes:
     """A new secret, which counts once a code proves that the person has it. Of an account that has one already: that
     one is left as it is and NotFound raised."""
-    secret = random.token_bytes(20)
-    if (await connection.execute(_BEGIN, (account, secret, at))).rowcount != 1:
+    secret = random.token_bytes(_SECRET)
+    if (await connection.execute(_BEGIN, (account, vault.seal(secret, account), at))).rowcount != 1:
         raise NotFound("this account has a second factor already; remove it first")
     return secret
 
 
-async def begun(connection: Connection, account: str) -> bytes:
+async def begun(connection: Connection, vault: Vault, account: str) -> bytes:
     """The secret that was begun and not yet confirmed. Raises NotFound."""
     row = await (await connection.execute(_READ, (account,))).fetchone()
     if row is None or row[1]:
         raise NotFound("no second factor was begun; begin again")
-    return bytes(row[0])
+    return _opened(vault, account, bytes(row[0]))
 
 
-async def confirm(connection: Connection, account: str, code: str, at: datetime) -> list[str]:
+async def confirm(connection: Connection, vault: Vault, account: str, code: str, at: datetime) -> list[str]:
     """Turn it on with a first code; returns the recovery codes, which cannot be shown again. Raises Unauthenticated.
 
     Commits on its own, like every check of a code.
     """
-    await begun(connection, account)
-    await _check_code(connection, account, code, at)
+    await begun(connection, vault, account)
+    await _check_code(connection, vault, account, code, at)
     await connection.execute(_CONFIRM, (at, account))
     made = await new_recovery_codes(connection, account)
     await connection.commit()
     return made
 
 
-async def check(connection: Connection, account: str, code: str, at: datetime) -> None:
+async def check(connection: Connection, vault: Vault, account: str, code: str, at: datetime) -> None:
     """Whether a code, or a recovery code, is right; each counts once. Raises Unauthenticated, or Busy after too many.
 
     Commits on its own (a failed attempt must be remembered): call it outside a transaction block.
     """
     plain = "".join(code.split()).replace("-", "").lower()
     if plain.isdecimal() and len(plain) == DIGITS:
-        await _check_code(connection, account, plain, at)
+        await _check_code(connection, vault, account, plain, at)
         return
     await guard.begin(connection, _guarded(account), at)
     done = await connection.execute(_USE_CODE, (at, account, _digest(account, plain)))
@@ -187,13 +194,12 @@ async def remove(connection: Connection, name: str, at: datetime) -> None:
     await stamps.changed(connection, "accounts", at)
 
 
-async def _check_code(connection: Connection, account: str, code: str, at: datetime) -> None:
+async def _check_code(connection: Connection, vault: Vault, account: str, code: str, at: datetime) -> None:
     await guard.begin(connection, _guarded(account), at)
     row = await (await connection.execute(_READ, (account,))).fetchone()
     now = int(at.timestamp()) // PERIOD
-    matching = [
-        now + n for n in _WINDOW if row and secrets.same(one_time_password(bytes(row[0]), now + n), code.strip())
-    ]
+    secret = _opened(vault, account, bytes(row[0])) if row else None
+    matching = [now + n for n in _WINDOW if secret and secrets.same(one_time_password(secret, now + n), code.strip())]
     fresh = False
     for step in matching:
         fresh = fresh or (await connection.execute(_STEP, (step, account, step))).rowcount == 1
@@ -206,6 +212,19 @@ async def _check_code(connection: Connection, account: str, code: str, at: datet
 async def _passed(connection: Connection, account: str) -> None:
     await guard.succeeded(connection, _guarded(account))
     await connection.commit()
+
+
+def _opened(vault: Vault, account: str, kept: bytes) -> bytes:
+    return kept if len(kept) == _SECRET else vault.open(kept, account)
+
+
+def seal_existing(dsn: str, vault: Vault) -> int:
+    """Seal what an earlier version kept as it is; returns how many there were. Only when none of it runs any more."""
+    with psycopg.connect(dsn) as connection:
+        found = connection.execute(_PLAIN, (_SECRET,)).fetchall()
+        for account, secret in found:
+            connection.execute(_SEAL, (vault.seal(bytes(secret), account), account))
+    return len(found)
 
 
 def _guarded(account: str) -> str:

@@ -17,6 +17,8 @@ import psycopg
 from psycopg import sql
 
 from healthbrain import __version__, access
+from healthbrain.access.sealing import vault_in
+from healthbrain.access.second_factor import seal_existing
 from healthbrain.cli.output import CLASH, DOWN, json_option, show
 from healthbrain.database import apply_migrations, open_pool, pending_migrations
 from healthbrain.errors import Conflict, HealthBrainError
@@ -315,6 +317,8 @@ def migrate(post: bool, dry_run: bool, as_json: bool) -> None:
             done = [*state.pending_pre, *(state.pending_post if post else ())]
         else:
             done = apply_migrations(dsn, post=post)
+            if post:
+                seal_existing(dsn, vault_in(settings.data))
     word = "would apply" if dry_run else "applied"
     show({"applied": [] if dry_run else done, "pending": done if dry_run else []}, as_json=as_json,
          text=f"{word} {len(done)} migrations" + "".join(f"\n  {name}" for name in done))  # fmt: skip

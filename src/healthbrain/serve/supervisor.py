@@ -21,6 +21,8 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from healthbrain.access.sealing import vault_in
+from healthbrain.access.second_factor import seal_existing
 from healthbrain.database import apply_migrations
 from healthbrain.errors import Conflict, Unavailable
 from healthbrain.runtime.database import embedded
@@ -72,6 +74,9 @@ class Supervisor:
         applied = apply_migrations(self._dsn(), post=False)
         if applied:
             log.info("schema: %d migrations applied", len(applied))
+        if sealed := seal_existing(self._dsn(), vault_in(self.settings.data)):
+            log.info("%d keys of second factors are encrypted now", sealed)
+        (self.settings.data / "connections").unlink(missing_ok=True)  # of web processes that are no more
         self.children = self._make_children()
         for child in self.children:
             child.start()

@@ -16,6 +16,7 @@ from starlette.responses import RedirectResponse, Response
 
 from healthbrain import access, audit
 from healthbrain.access import second_factor
+from healthbrain.access.sealing import Vault, vault_in
 from healthbrain.database import Connection
 from healthbrain.errors import Busy, HealthBrainError, Incorrect, Unauthenticated
 from healthbrain.web import guard
@@ -58,7 +59,7 @@ async def second_factor_page(visit: Visit) -> Response:
     async with visit.platform.pool.connection() as connection:
         who = await _visitor(visit, connection, visit.query.get("next", ""))
         if who.waits == "enrolment":
-            return _enrolling(visit, who, await second_factor.begin(connection, who.account, visit.at))
+            return _enrolling(visit, who, await second_factor.begin(connection, _vault(visit), who.account, visit.at))
         if who.waits == "code":
             return _shown(visit, who, SecondFactorPage("code", who.goal, access.csrf_token(who.cookie)))
         return await _managing(visit, connection, who)
@@ -74,20 +75,22 @@ async def act(visit: Visit) -> Response:
         try:
             match wish:
                 case "check" if who.waits == "code":
-                    await second_factor.check(connection, who.account, code, visit.at)
+                    await second_factor.check(connection, _vault(visit), who.account, code, visit.at)
                     return await _enter(visit, connection, who)
                 case "confirm" if who.waits != "code":
-                    made = await second_factor.confirm(connection, who.account, code, visit.at)
+                    made = await second_factor.confirm(connection, _vault(visit), who.account, code, visit.at)
                     return await _turned_on(visit, connection, who, made)
                 case "begin" if not who.waits:
-                    return _enrolling(visit, who, await second_factor.begin(connection, who.account, visit.at))
+                    return _enrolling(
+                        visit, who, await second_factor.begin(connection, _vault(visit), who.account, visit.at)
+                    )
                 case "codes" if not who.waits:
-                    await second_factor.check(connection, who.account, code, visit.at)
+                    await second_factor.check(connection, _vault(visit), who.account, code, visit.at)
                     made = await second_factor.new_recovery_codes(connection, who.account)
                     visit.note("U", "account", who.account, interaction="second-factor", detail="recovery codes")
                     return _codes(visit, who, made)
                 case "remove" if not who.waits and not who.required:
-                    await second_factor.check(connection, who.account, code, visit.at)
+                    await second_factor.check(connection, _vault(visit), who.account, code, visit.at)
                     await second_factor.remove(connection, who.account, visit.at)
                     visit.note("D", "account", who.account, interaction="second-factor")
                     return RedirectResponse("/second-factor", 303)
@@ -149,7 +152,7 @@ async def _refused(
         said, status = N_("The code is not right or was used already. Take the next one."), 401
     error = visit.language.say(said)
     if wish == "confirm":
-        return _enrolling(visit, who, await second_factor.begun(connection, who.account), error, status)
+        return _enrolling(visit, who, await second_factor.begun(connection, _vault(visit), who.account), error, status)
     if who.waits:
         return _shown(visit, who, SecondFactorPage("code", who.goal, access.csrf_token(who.cookie), error), status)
     return await _managing(visit, connection, who, error, status)
@@ -183,6 +186,10 @@ def _shown(visit: Visit, who: _Visitor, page: SecondFactorPage, status: int = 20
     home, here = visit.language.say(N_("Home")), visit.language.say(N_("Second factor"))
     crumbs = [Crumb(home, "/"), Crumb(here)] if not who.waits else []
     return show(visit, "second_factor.html", page, crumbs=crumbs, status=status)
+
+
+def _vault(visit: Visit) -> Vault:
+    return vault_in(visit.platform.settings.data)
 
 
 def _required(visit: Visit) -> frozenset[str]:
