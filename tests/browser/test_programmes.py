@@ -18,7 +18,13 @@ pytestmark = pytest.mark.browser
 LOOKS = (("zh-CN", "light", (1920, 768, 390)), ("en", "elder", (390, 1920)), ("zh-CN", "dark", (1440,)))
 
 
-@pytest.mark.parametrize("path", ["/programmes", "/programmes/elderly", "/programmes/report?period=2026"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/programmes", "/programmes/elderly", "/programmes/report?period=2026", "/programmes/reports", "/programmes/quality",
+        "/programmes/own", "/entries?measure=BPHS-EDU03",
+    ],
+)  # fmt: skip
 def test_a_screen_of_programmes_has_no_grave_barrier_and_stays_within_its_width(
     path: str, signed_in: Callable[[str], BrowserContext], district: Running, axe: str
 ) -> None:
@@ -82,3 +88,57 @@ def test_what_is_entered_is_said_to_be_entered_and_a_wrong_period_is_refused(
     assert signed_in("manager").request.get("/programmes?area=310118102").status == 403
     assert signed_in("resident").request.get("/programmes").status == 403
     page.close()
+
+
+def test_a_statutory_report_is_filled_each_cell_leads_to_its_list_and_a_second_person_approves_it(
+    signed_in: Callable[[str], BrowserContext], district: Running, axe: str
+) -> None:
+    context = signed_in("cdc")
+    look(context, district.url)
+    page = context.new_page()
+    page.goto("/programmes/reports")
+    page.select_option("#period", index=1)
+    page.click("form.catalogue-search button")
+    page.select_option("#place", "")
+    page.click("text=生成报表 >> nth=-1")
+    page.wait_for_selector("h2:has-text('校验')")
+    address = page.url.partition("?")[0]
+    assert page.locator("input[type=number], td input").count() == 0, "nothing is typed into a cell"
+    due, served = (
+        page.locator(f"#row-{no} td.num").first.inner_text().partition("\n")[0].replace(",", "") for no in ("57", "58")
+    )
+    assert int(due) >= int(served) > 0
+    for no, count in (("57", due), ("58", served)):
+        page.goto(address)
+        page.locator(f"#row-{no} td.num a").first.click()
+        page.wait_for_selector(".tabs")
+        chosen = page.locator(".tabs [aria-current=page] .count").inner_text().replace(",", "")
+        assert chosen == count
+        assert page.locator("tbody tr").count() == min(int(count), 40)
+    page.goto(address)
+    without = page.locator("td.num:not(:has(a))").all_inner_texts()
+    assert all(text.startswith("—") for text in without), "every number leads somewhere"
+    page.click("text=提交并冻结")
+    assert "需要填写说明" in page.locator("[role=alert]").inner_text()
+    for field in page.locator("input[name^=remark-]").all():
+        field.fill("演示区无此类数据")
+    page.click("text=保存说明")
+    page.click("text=提交并冻结")
+    page.wait_for_selector(".badge:has-text('已提交')")
+    assert page.locator("button:has-text('批准')").count() == 0, "not by who submitted it"
+    assert not (grave := barriers(page, axe)), grave
+    page.close()
+    second = signed_in("admin")
+    look(second, district.url)
+    page = second.new_page()
+    page.goto(address)
+    page.click("button:has-text('批准')")
+    page.wait_for_selector(".badge:has-text('已批准')")
+    assert "SHA-256" in page.locator("footer").first.inner_text() or "SHA-256" in page.content()
+    book = load_workbook(io.BytesIO(page.request.get(f"{address}/file.xlsx").body()))
+    cells = {str(one[0]): one[3] for one in book.worksheets[0].iter_rows(values_only=True) if len(one) > 3}
+    assert (cells["57"], cells["58"]) == (int(due), int(served))
+    for kind, magic in (("pdf", b"%PDF"), ("docx", b"PK")):
+        assert page.request.get(f"{address}/file.{kind}").body().startswith(magic)
+    page.close()
+    assert signed_in("manager").request.get(address).status == 403
