@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import duckdb
 import orjson
 import pytest
 
@@ -18,9 +19,10 @@ from healthbrain import measure
 from healthbrain.database import open_pool
 from healthbrain.lake import Lake, engine, manifest
 from healthbrain.lake.parts import Row, Spool, write_dead, write_part, write_table
-from healthbrain.measure import base, kept_cells
+from healthbrain.measure import base, increment, kept_cells
 from healthbrain.measure.compute import MEDICAL, SYSTEMS, constants_at
 from healthbrain.measure.definition import Definition
+from healthbrain.measure.difference import Step, carry_out
 from healthbrain.measure.increment import exact
 from healthbrain.measure.load import definition_of, library
 from healthbrain.measure.oracle import OracleMember, members
@@ -271,7 +273,12 @@ class Growing:
         """Now and then a team comes, changes or goes."""
         known = [one for one in self.cohort.rows if one[0]["resourceType"] == "CareTeam"]
         if chance.random() < 0.4:
-            team = {"resourceType": "CareTeam", "id": f"team{self.turn}", "status": "active", "name": "甲"}
+            team: dict[str, Any] = {
+                "resourceType": "CareTeam",
+                "id": f"team{self.turn}",
+                "status": "active",
+                "name": "甲",
+            }
             team["category"] = [concept(systems.SERVICE, systems.FAMILY_DOCTOR)]
             self.cohort.add(team, chance.choice([CENTRE, HOSPITAL]))
             return []  # it is found among the new rows
@@ -388,6 +395,50 @@ def test_what_many_changes_add_up_to_is_what_counting_everything_gives(
             await pool.close()
 
     asyncio.run(story())
+
+
+def test_when_changes_touch_too_many_people_everybody_is_counted(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(increment, "MOST_PEOPLE", 0)
+    monkeypatch.setattr(increment, "MOST_TOUCHED", 0.0)
+    chance = random.Random(6)
+    growing = Growing(tmp_path, some_cohort(chance))
+
+    async def story() -> None:
+        pool = await open_pool(dsn, size=2)
+        try:
+            await measure.refresh(pool, growing.lake, AT, definitions=DEFINITIONS)
+            growing.go_on(chance)
+            assert (await measure.refresh(pool, growing.lake, AT, definitions=DEFINITIONS)).everything
+            some = await figures(pool)
+            await measure.refresh(pool, growing.lake, AT, definitions=DEFINITIONS, everything=True)
+            assert some == await figures(pool)
+        finally:
+            await pool.close()
+
+    asyncio.run(story())
+
+
+def test_a_step_is_carried_out_after_those_that_it_needs() -> None:
+    connection = duckdb.connect()
+    chain = [
+        Step(f"t{n}", frozenset({f"t{n - 1}"} if n else ()), (f"create table t{n} as select {n} as n {f'from t{n - 1}' if n else ''}",))
+        for n in reversed(range(12))
+    ]  # fmt: skip
+    carry_out(connection, [*chain, Step("alone", frozenset(), ("create table alone as select 1 as n",))])
+    assert connection.execute("select t11.n from t11 join alone on true").fetchall() == [(11,)]
+
+
+def test_a_step_that_fails_is_an_error_and_what_needs_it_is_not_carried_out() -> None:
+    connection = duckdb.connect()
+    steps = [
+        Step("broken", frozenset(), ("create table broken as select * from nothing",)),
+        Step("after", frozenset({"broken"}), ("create table after_all as select 1",)),
+    ]
+    with pytest.raises(duckdb.CatalogException):
+        carry_out(connection, steps)
+    assert connection.execute("select count(*) from duckdb_tables()").fetchall() == [(0,)]
 
 
 def test_a_key_that_begins_with_the_person_is_counted_by_person_and_another_is_not() -> None:

@@ -29,6 +29,8 @@ from healthbrain.measure.tally import Counting
 from healthbrain.store import Position
 
 MOST_FRESH = 0.2  # when so much of a view is new, its files are made anew
+# Before and now are two counts of the people touched, in memory at once; beyond this everybody is counted, in slices.
+MOST_PEOPLE, MOST_TOUCHED = 50_000, 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,12 @@ def exact(counted: Counting) -> bool:
     populations = Counter(share.measure for group in counted.groups for share in group.shares)
     whole = {share.measure for group in counted.groups if not group.personal for share in group.shares}
     return all(populations[measure] == 1 for measure in whole)
+
+
+def worth(old: Base, step: Step) -> bool:
+    """Whether counting who was touched costs less than counting everybody."""
+    people = old.views["patient"].rows if "patient" in old.views else 0
+    return step.persons <= max(MOST_PEOPLE, MOST_TOUCHED * people)
 
 
 def advance(

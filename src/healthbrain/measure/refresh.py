@@ -160,21 +160,20 @@ def _counted(work: _Work, old: Base, deliveries: Sequence[DeliveryDay], everythi
     state = work.lake.state()
     views = needed_views(work.library, work.definitions)
     shape = store.shape_of(work.library, views, work.constants)
-    same = old.shape == shape and old.counted == work.digest and old.today == work.today.isoformat()
-    if (
-        not everything
-        and same
-        and increment.exact(work.counted)
-        and increment.possible(old, state, work.library, views)
-    ):
-        return _increment(work, old, deliveries, shape)
+    goes_on = not everything and old.shape == shape and increment.possible(old, state, work.library, views)
+    same = old.counted == work.digest and old.today == work.today.isoformat() and increment.exact(work.counted)
+    built = None
+    if goes_on and (same or not work.cluster):
+        connection, step = increment.advance(work.folder, work.lake, old, state, work.library, work.constants)
+        try:
+            if same and increment.worth(old, step):
+                return _increment(work, connection, old, step, deliveries)
+        finally:
+            connection.close()
+        built = step.base
     if work.cluster:
         return _counted_on_cluster(work, old, deliveries, state, views)
-    if not everything and old.shape == shape and increment.possible(old, state, work.library, views):
-        connection, step = increment.advance(work.folder, work.lake, old, state, work.library, work.constants)
-        connection.close()
-        built = step.base
-    else:
+    if built is None:
         built = store.build(work.folder, work.lake, state, work.library, views, work.constants)
     built = store.with_deliveries(work.folder, replace(built, shape=shape), deliveries)
     connection = store.connect(work.folder, built)
@@ -208,33 +207,35 @@ def _counted_on_cluster(
             connection.close()
 
 
-def _increment(work: _Work, old: Base, deliveries: Sequence[DeliveryDay], shape: str) -> _Found:
-    state = work.lake.state()
-    connection, step = increment.advance(work.folder, work.lake, old, state, work.library, work.constants)
-    base = store.with_deliveries(work.folder, replace(step.base, shape=shape), deliveries)
+def _increment(
+    work: _Work,
+    connection: duckdb.DuckDBPyConnection,
+    old: Base,
+    step: increment.Step,
+    deliveries: Sequence[DeliveryDay],
+) -> _Found:
+    """What changed, counted; the connection is the one that `advance` returned."""
+    base = store.with_deliveries(work.folder, step.base, deliveries)
     start = date.fromisoformat(old.data_from) if old.data_from else None
     calendars = calendars_of(work.counted, work.today, start)
-    try:
-        same = {BASE + view for view, rows in base.views.items() if rows == old.views[view]}
-        changed = [group for group in work.counted.groups if _anew(work.counted, group, same)]
-        own = [group for group in changed if group.personal]
-        others = [group for group in changed if not group.personal]
-        count_changes(connection, work.folder, old, base, work.counted, own, calendars)
-        if others:
-            make_calendars(connection, calendars)
-            store.choose(connection, work.folder, base, WHOLE)
-            for given, file in (("organisation", base.organisation), ("delivery_day", base.deliveries)):
-                connection.execute(f"create or replace temp view {given} as from {store.parquet(work.folder, file)}")
-            count(connection, work.counted, others)
-            mine = [share.measure for group in others for share in group.shares]
-            connection.execute(
-                f"insert into {CELLS} by name select * replace (-n as n, -d as d, -x as x, -w as w) "
-                f"from ({cells_of(work.folder, old, measures=mine)})"
-            )
-        base = kept_cells.merge(connection, work.folder, old, base)
-        return _finish(work, connection, base, calendars, old, step)
-    finally:
-        connection.close()
+    same = {BASE + view for view, rows in base.views.items() if rows == old.views[view]}
+    changed = [group for group in work.counted.groups if _anew(work.counted, group, same)]
+    own = [group for group in changed if group.personal]
+    others = [group for group in changed if not group.personal]
+    count_changes(connection, work.folder, old, base, work.counted, own, calendars)
+    if others:
+        make_calendars(connection, calendars)
+        store.choose(connection, work.folder, base, WHOLE)
+        for given, file in (("organisation", base.organisation), ("delivery_day", base.deliveries)):
+            connection.execute(f"create or replace temp view {given} as from {store.parquet(work.folder, file)}")
+        count(connection, work.counted, others)
+        mine = [share.measure for group in others for share in group.shares]
+        connection.execute(
+            f"insert into {CELLS} by name select * replace (-n as n, -d as d, -x as x, -w as w) "
+            f"from ({cells_of(work.folder, old, measures=mine)})"
+        )
+    base = kept_cells.merge(connection, work.folder, old, base)
+    return _finish(work, connection, base, calendars, old, step)
 
 
 def _anew(counted: Counting, group: Group, same: Collection[str]) -> bool:
