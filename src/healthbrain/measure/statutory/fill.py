@@ -9,7 +9,7 @@ frozen as it is.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -82,7 +82,21 @@ async def _figures(connection: Connection, one: Definition, place: Place, period
     """The figures of the version in force that the period's form takes, oldest first."""
     series = await trend(connection, one.id, level=place.level, key=place.key, grain=one.period)
     own = {figure.period: figure for figure in series if figure.version == one.version}
+    if place.level != "district" and one.population is not None:
+        own = {**await _nobody(connection, one, place), **own}
     return [own[label] for label in reported(one, list(own), period)]
+
+
+async def _nobody(connection: Connection, one: Definition, place: Place) -> dict[str, Figure]:
+    """Figures of a place where nobody is counted in periods that were counted: its counts are zero, not unknown."""
+    whole = await trend(connection, one.id, grain=one.period)
+    return {
+        figure.period: replace(
+            figure, level=place.level, key=place.key, numerator=None if figure.numerator is None else 0,
+            denominator=None if figure.denominator is None else 0, value=None, low=None, high=None, small=True,
+        )
+        for figure in whole if figure.version == one.version
+    }  # fmt: skip
 
 
 async def _section(

@@ -199,6 +199,35 @@ async def read(connection: Connection, id_: int) -> tuple[Report, dict[str, Any]
     return Report(*row[:-2]), row[-2], row[-1]
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One edition with what was done last, and how many checks that must hold do not."""
+
+    report: Report
+    last: Event
+    wrong: int
+
+
+async def listed(
+    connection: Connection, organisations: Sequence[int] | None, *, form: str, period: str
+) -> list[Listed]:
+    """The editions of these organisations (None = all) for a list."""
+    found = {one.id: one for one in await reports(connection, organisations, form=form, period=period)}
+    cursor = await connection.execute(
+        "select distinct on (report) report, at, by, name, organisation, action, note from statutory_event "
+        "where report = any(%s) order by report, id desc",
+        [list(found)],
+    )
+    last = {id_: Event(*rest) for id_, *rest in await cursor.fetchall()}
+    cursor = await connection.execute(
+        "select id, jsonb_array_length(jsonb_path_query_array(content, '$.checks[*] ? (@.ok == false && @.ask == false)')) "
+        "from statutory_report where id = any(%s)",
+        [list(found)],
+    )
+    wrong = dict(await cursor.fetchall())
+    return [Listed(one, last[id_], wrong[id_]) for id_, one in found.items()]
+
+
 async def reports(
     connection: Connection, organisations: Sequence[int] | None, *, form: str = "", period: str = ""
 ) -> list[Report]:

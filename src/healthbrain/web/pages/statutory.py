@@ -144,9 +144,10 @@ async def overview(visit: Visit) -> Response:
     months_of(period)
     async with visit.platform.pool.connection() as connection:
         view = await _view(visit, connection)
-        found = await kept.reports(connection, view.organisations, form=form.id, period=period)
-        found = [one for one in found if view.people or one.level == "district"]
-        lines = [await _line(view, one) for one in found]
+        listed = await kept.listed(connection, view.organisations, form=form.id, period=period)
+        listed = [one for one in listed if view.people or one.report.level == "district"]
+        found = [one.report for one in listed]
+        lines = [_line(view, one) for one in listed]
         units = await _units(view) if view.whole else []
         places = await _places(view, units)
     handed = {one.key for one in found if one.level == "institution" and one.state in kept.COUNTING}
@@ -466,12 +467,9 @@ async def _places(view: _View, units: Sequence[Place]) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-async def _line(view: _View, one: Report) -> ReportLine:
-    said = view.said
+def _line(view: _View, listed: kept.Listed) -> ReportLine:
+    said, one, last = view.said, listed.report, listed.last
     label, look, sign = statutory_view.STATES[one.state]
-    events = await kept.history(view.connection, one.id)
-    last = events[-1]
-    _, content, _ = await kept.read(view.connection, one.id)
     return ReportLine(
         id=one.id,
         place=one.place,
@@ -480,7 +478,7 @@ async def _line(view: _View, one: Report) -> ReportLine:
         edition=one.edition,
         state=(said.say(label), look, sign),
         last=f"{last.name or last.by} · {said.say(statutory_view.ACTIONS[last.action])} · {said.time(last.at)}",
-        wrong=len(statutory.failed(content, ask=False)) if one.state == "draft" else 0,
+        wrong=listed.wrong if one.state == "draft" else 0,
     )
 
 

@@ -16,7 +16,7 @@ from openpyxl.utils import get_column_letter
 from reportlab.lib.colors import HexColor
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
-from reportlab.platypus import Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
+from reportlab.platypus import CondPageBreak, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
 from healthbrain.web.language import N_, Language
 from healthbrain.web.paper import fonts
@@ -36,11 +36,12 @@ def pdf(said: Language, page: ReportPage) -> bytes:
     small = ParagraphStyle("small", parent=plain, fontSize=8, leading=11, spaceAfter=0)
     right = ParagraphStyle("right", parent=small, alignment=2)
     title = ParagraphStyle("title", parent=plain, fontName=fonts.BOLD, fontSize=15, leading=22, spaceAfter=4)
-    head = ParagraphStyle("head", parent=plain, fontName=fonts.BOLD, fontSize=10.5, leading=16, spaceBefore=6, spaceAfter=2, keepWithNext=1)  # fmt: skip
+    head = ParagraphStyle("head", parent=plain, fontName=fonts.BOLD, fontSize=10.5, leading=16, spaceBefore=6, spaceAfter=2)  # fmt: skip
     story: list[Any] = [Paragraph(escape(page.title, quote=False), title)]
     story += [Paragraph(escape(text, quote=False), plain) for text in about(said, page)]
     for section in page.sections:
-        story += [Paragraph(escape(section.title, quote=False), head), _pdf_table(said, section, small, right)]
+        story += [CondPageBreak(90), Paragraph(escape(section.title, quote=False), head)]
+        story.append(_pdf_table(said, section, small, right))
     story += [Spacer(1, 8), Paragraph(escape(said.say(N_("Checks")), quote=False), head)]
     story += [Paragraph(escape(text, quote=False), small) for text in remarks(said, page)]
     story += [Paragraph(escape(said.say(N_("History")), quote=False), head)]
