@@ -16,9 +16,10 @@ from healthbrain import measure
 from healthbrain.access import put_organisation
 from healthbrain.database import Pool, open_pool
 from healthbrain.errors import Conflict, Forbidden, Incorrect, Invalid
+from healthbrain.lake import library as catalogue
 from healthbrain.measure import workbench
 from healthbrain.measure.fhir import as_measure, from_measure
-from healthbrain.measure.workbench import Case, Condition, Fact, Form, drafts
+from healthbrain.measure.workbench import Below, Case, Condition, Fact, Form, drafts
 from healthbrain.terms import systems
 from tests.engine.measure_cohort import AT, TODAY, Cohort
 
@@ -85,7 +86,7 @@ def test_what_is_wrong_is_said_at_its_field(change: Mapping[str, Any], field: st
     assert field in {issue.expression for issue in refused.value.issues}
 
 
-@pytest.mark.parametrize("base", workbench.BASES)
+@pytest.mark.parametrize("base", workbench.bases())
 def test_every_table_of_the_form_can_be_counted(base: str) -> None:
     kinds = workbench.tables()[base]
     day = next((column for column, kind in kinds.items() if kind == "date" and column not in {"birth", "died"}), "")
@@ -116,6 +117,74 @@ def test_a_preview_counts_every_step(tmp_path: Path) -> None:
     assert all(one.passed for one in workbench.run_cases(lake, definition(), cases, AT))
     wrong = workbench.run_cases(lake, definition(), [Case("错", "outside", subject=known)], AT)
     assert not wrong[0].passed
+
+
+RATIO = Form(
+    id="OWN-PER", title="人均门诊次数", formula="门诊人次 ÷ 在管患者数", document="区文件1号", kind="ratio", unit="times", base="emr__visit",
+    day="start", once=False, conditions=(Condition("service", "is", systems.OUTPATIENT),), per=100,
+    below=Below("managed", conditions=(Condition("service", "is", systems.HTN_MANAGEMENT), Condition("start", "by_end"))),
+)  # fmt: skip
+
+
+def test_a_ratio_has_a_denominator_of_its_own_and_can_be_counted_in_a_view_of_the_catalogue(
+    dsn: str, tmp_path: Path
+) -> None:
+    lake = cohort().lake(tmp_path)
+    one = definition(RATIO)
+    assert workbench.form_of(json.loads(json.dumps(RATIO.as_json()))) == RATIO
+    (*_, last) = workbench.steps(lake, one, AT)
+    assert (last.numerator, last.denominator) == (2, 8)
+
+    async def story(pool: Pool) -> None:
+        async with pool.connection() as connection:
+            key = await put_organisation(connection, code="D1", name="区", kind="district", at=AT)
+            await drafts.begin(connection, RATIO, key, "anna", AT)
+            await drafts.submit(connection, await drafts.one_own(connection, RATIO.id, None), "anna", AT)
+            own = await drafts.one_own(connection, RATIO.id, None)
+            await drafts.publish(connection, own, passed=True, note="", by="bert", at=AT)
+        await measure.refresh(pool, lake, AT)
+        async with pool.connection() as connection:
+            (head,) = await measure.headline(connection, measures=[RATIO.id])
+            assert (head.now.numerator, head.now.denominator, head.now.value) == (2, 8, 25.0)
+
+    run(dsn, story)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"below": Below("pg_class")}, "below"), ({"below": Below("home", day="sex")}, "below"), ({"per": 7}, "per"),
+        ({"below": Below("home", observe="sex")}, "below"), ({"below": Below(conditions=(Condition("no", "given"),))}, "below"),
+        ({"numerator": (Condition("age", "at_least", "1"),)}, "numerator"), ({"observe": "service"}, "observe"),
+    ],
+    ids=["table", "day", "per", "observe", "condition", "numerator", "above"],
+)  # fmt: skip
+def test_a_wrong_denominator_is_refused_at_its_field(change: dict[str, Any], field: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        workbench.text_of_form(replace(RATIO, **change), "1")
+    assert field in {issue.expression for issue in refused.value.issues}
+
+
+def test_every_view_over_resources_is_a_base_and_rows_are_those_of_the_catalogue(tmp_path: Path) -> None:
+    offered = {one.id for one in catalogue.views() if one.derived is None}
+    assert {base.replace("__", ".").replace("_", "-") for base in workbench.bases() if "__" in base} == {
+        one.replace("_", "-") for one in offered
+    }
+    lake = cohort().lake(tmp_path)
+    counted = Form(
+        id="OWN-X2", title="t", formula="f", document="d", kind="count", unit="visits", base="emr__visit", day="start", once=False,
+        period="year",
+    )  # fmt: skip
+    (*_, last) = workbench.steps(lake, definition(counted), AT)
+    view = next(one for one in catalogue.views() if one.id == "emr.visit")
+    connection = lake.connect(types=set(view.types))
+    try:
+        (expected,) = connection.execute(
+            f"select count(*) from ({view.sql(())}) where start >= '{TODAY.year}' and start <= '{TODAY}T24'"
+        ).fetchall()[0]
+    finally:
+        connection.close()
+    assert last.initial == expected > 0
 
 
 def test_an_example_of_resources_is_judged_row_by_row(tmp_path: Path) -> None:

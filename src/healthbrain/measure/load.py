@@ -11,6 +11,7 @@ from typing import Any
 
 from healthbrain.errors import Incorrect
 from healthbrain.lake.base_view import base_view
+from healthbrain.measure.catalogue_views import catalogue_views
 from healthbrain.measure.definition import (
     COMPUTED_HERE,
     CONTINUOUS,
@@ -89,7 +90,7 @@ def library() -> Library:
     """The views, tables and stratifiers that definitions share."""
     text = (resources.files(__package__) / "definitions" / LIBRARY).read_text("utf-8")
     raw = read(text, LIBRARY)
-    views = {name: base_view(name, one) for name, one in raw["views"].items()}
+    views = {**{name: base_view(name, one) for name, one in raw["views"].items()}, **catalogue_views()}
     stratifiers = {name: _stratifier(name, one, LIBRARY) for name, one in raw.get("stratifiers", {}).items()}
     return Library(views, tuple(_table(name, one, LIBRARY) for name, one in raw["tables"].items()), stratifiers)
 

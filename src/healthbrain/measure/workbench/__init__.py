@@ -7,19 +7,8 @@ drafts                          from draft to published
 """
 
 from healthbrain.measure.workbench import drafts
-from healthbrain.measure.workbench.form import (
-    BASES,
-    KINDS,
-    OPERATORS,
-    STRATA,
-    Condition,
-    Fact,
-    Form,
-    definition_from,
-    form_of,
-    tables,
-    text_of_form,
-)
+from healthbrain.measure.workbench.conditions import OPERATORS, Condition, Fact
+from healthbrain.measure.workbench.form import KINDS, PERS, STRATA, Below, Form, form_of
 from healthbrain.measure.workbench.preview import (
     SAMPLE,
     Case,
@@ -30,19 +19,23 @@ from healthbrain.measure.workbench.preview import (
     sample,
     steps,
 )
+from healthbrain.measure.workbench.tables import bases, tables
+from healthbrain.measure.workbench.text import definition_from, text_of_form
 
 __all__ = [
-    "BASES",
     "KINDS",
     "OPERATORS",
+    "PERS",
     "SAMPLE",
     "STRATA",
+    "Below",
     "Case",
     "Condition",
     "Fact",
     "Form",
     "Outcome",
     "Step",
+    "bases",
     "case_resources",
     "definition_from",
     "drafts",

@@ -16,8 +16,9 @@ import orjson
 from healthbrain.database import Connection
 from healthbrain.errors import Conflict, Forbidden, HealthBrainError, Incorrect, NotFound
 from healthbrain.measure.load import built_in
-from healthbrain.measure.workbench.form import ID, Form, definition_from, form_of, text_of_form
+from healthbrain.measure.workbench.form import ID, Form, form_of
 from healthbrain.measure.workbench.preview import Case
+from healthbrain.measure.workbench.text import definition_from, text_of_form
 
 State = Literal["draft", "review", "returned", "published"]
 _VERSION = "v.measure, v.number, v.state, v.form, v.definition, v.change, v.made_by, v.changed_at, v.reviewed_by, v.published_at"

@@ -23,7 +23,7 @@ from healthbrain.measure import oracle
 from healthbrain.measure.base import Base
 from healthbrain.measure.compile import BASE, Compiler, base_query, needed_views, person_key
 from healthbrain.measure.compute import constants_at
-from healthbrain.measure.definition import Definition
+from healthbrain.measure.definition import Definition, Population
 from healthbrain.measure.listing import Lister, Member, Wanted
 from healthbrain.measure.load import library
 from healthbrain.measure.periods import Span, spans
@@ -73,33 +73,51 @@ class Outcome:
 
 
 def steps(lake: Lake, one: Definition, at: datetime) -> list[Step]:
-    """Counts by step for the latest periods, oldest first."""
+    """Counts by step for the latest periods, oldest first; a ratio's denominator is counted in its own table."""
     today = at.astimezone(LOCAL).date()
     periods = [span for span in spans(one, today) if span.grain == one.period][-PERIODS:]
-    population = one.population
-    if population is None:
+    if one.population is None:
         raise Incorrect("only a measure that is counted has steps")
     with _opened(lake, one, today) as connection:
         counted = counting((one,), library(), constants_at(today))
         make_calendars(connection, {calendar_of(one): periods})
         make_tables(connection, counted, counted.groups)
         compiler = compiler_for(_compiler(today), one)
-        parts, made, calendar = placed(compiler, one, population), compiler.made(population.source), calendar_of(one)
-        rows = f"{made.name} b " + (f"join {calendar} c on c._p = b._p" if made.timed else f"cross join {calendar} c")
-        source = f"(select b.*, {'' if made.timed else 'c._p, '}c._from, c._to from {rows})"
+        above = _counted(connection, compiler, one, one.population)
+        below = _counted(connection, compiler, one, one.denominator) if one.denominator else {}
+    found = []
+    for number, span in enumerate(periods):
+        initial, excluded, denominator, numerator, observed = above.get(number, _NOBODY)
+        if one.denominator is not None:
+            numerator = observed if one.population.observe else numerator
+            denominator = below.get(number, _NOBODY)[4 if one.denominator.observe else 2]
+        found.append(Step(span.label, span.complete, initial, excluded, denominator, numerator))
+    return found
 
-        def holds(text: str) -> str:
-            if text in {"true", "false"}:
-                return text
-            return f"coalesce({compiler.condition(text, made.kinds, 'b.', timed=True)}, false)"
 
-        initial, excluded = holds(population.where), holds(population.exclude)
-        found = connection.execute(
-            f"select b._p, count(*) filter ({initial}), count(*) filter ({initial} and {excluded}), "
-            f"count(*) filter ({parts.counted}), count(*) filter ({parts.inside}) from {source} b group by 1"
-        ).fetchall()
-    counts = {int(row[0]): tuple(map(int, row[1:])) for row in found}
-    return [Step(span.label, span.complete, *counts.get(number, (0, 0, 0, 0))) for number, span in enumerate(periods)]
+_NOBODY = (0, 0, 0, 0, 0)
+
+
+def _counted(
+    connection: duckdb.DuckDBPyConnection, compiler: Compiler, one: Definition, population: Population
+) -> dict[int, tuple[int, ...]]:
+    """Of each period: initial population, excluded, in the denominator, in the numerator, sum of the observed number."""
+    parts, made, calendar = placed(compiler, one, population), compiler.made(population.source), calendar_of(one)
+    rows = f"{made.name} b " + (f"join {calendar} c on c._p = b._p" if made.timed else f"cross join {calendar} c")
+    source = f"(select b.*, {'' if made.timed else 'c._p, '}c._from, c._to from {rows})"
+
+    def holds(text: str) -> str:
+        if text in {"true", "false"}:
+            return text
+        return f"coalesce({compiler.condition(text, made.kinds, 'b.', timed=True)}, false)"
+
+    initial, excluded = holds(population.where), holds(population.exclude)
+    observed = f"coalesce(sum({parts.observed}) filter ({parts.counted}), 0)" if population.observe else "0"
+    found = connection.execute(
+        f"select b._p, count(*) filter ({initial}), count(*) filter ({initial} and {excluded}), "
+        f"count(*) filter ({parts.counted}), count(*) filter ({parts.inside}), {observed} from {source} b group by 1"
+    ).fetchall()
+    return {int(row[0]): (*map(int, row[1:5]), round(float(row[5]))) for row in found}
 
 
 def sample(lake: Lake, one: Definition, at: datetime, wanted: Wanted | None = None, period: str = "") -> list[Member]:

@@ -94,9 +94,9 @@ async def draw(viewer: Viewer, tile: Tile, wanted: Wanted, board_url: str, *, no
     bare = _bare(said, tile, wanted, board_url)
     if tile.kind == "question" and not now and not tile.fault:
         return replace(bare, later=f"{board_url}/tiles/{tile.id}?{urlencode(wanted.query)}", csv="", excel="")
+    if tile.fault:
+        return replace(bare, problem=wording.tell(said, tile.fault), csv="", excel="")
     try:
-        if tile.fault:
-            raise Incorrect(tile.fault)
         async with asyncio.timeout(SECONDS + 2):
             return await _content(viewer, tile, wanted, bare)
     except TimeoutError:

@@ -154,7 +154,7 @@ async def tile(visit: Visit) -> Response:
         template = "dashboard_tile.html" if visit.request.headers.get("hx-request") else "dashboard_one_tile.html"
         return show(visit, template, shown, crumbs=steps)
     if shown.problem or not shown.lines:
-        raise Incorrect(shown.problem or "the tile has no figures that a file could carry")
+        raise Incorrect("the tile has no figures that a file could carry")
     visit.note("R", "indicator", detail=f"dashboard {found.id}, tile {one.id} as {form}")
     head = [
         said.say(text)

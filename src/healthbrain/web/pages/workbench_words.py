@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from healthbrain.lake import library
+from healthbrain.measure.catalogue_views import column_of, offered, table_of
 from healthbrain.web.language import N_, Language
+from healthbrain.web.pages import figures
 
 BASES: Mapping[str, str] = {
     "home": N_("Residents"), "contact": N_("Encounters and services"), "managed": N_("Enrolments in programmes"),
@@ -13,7 +16,7 @@ BASES: Mapping[str, str] = {
     "finding": N_("Findings of services"), "donation": N_("Blood donations"),
 }  # fmt: skip
 KINDS: Mapping[str, str] = {
-    "proportion": N_("Share (numerator of denominator)"), "count": N_("Count"), "mean": N_("Mean"), "median": N_("Median"),
+    "proportion": N_("Share (numerator of denominator)"), "ratio": N_("Ratio (with a denominator of its own)"), "count": N_("Count"), "mean": N_("Mean"), "median": N_("Median"),
     "sum": N_("Sum"),
 }  # fmt: skip
 DIRECTIONS: Mapping[str, str] = {"up": N_("more is better"), "down": N_("less is better"), "none": N_("neither")}
@@ -50,6 +53,23 @@ COLUMNS: Mapping[str, str] = {
 }  # fmt: skip
 
 
-def column(said: Language, name: str) -> str:
-    """A column in words."""
+def column(said: Language, name: str, base: str = "") -> str:
+    """A column in words; of a view of the catalogue as the catalogue calls it."""
+    view = offered().get(base)
+    if view is not None:
+        for one in view.columns:
+            if column_of(one.name) == name:
+                return figures.words(said, one.title)
     return said.say(COLUMNS.get(name, name))
+
+
+def libraries(said: Language) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The views that can be counted in, under the name of their library."""
+    return [
+        (
+            figures.words(said, one.title),
+            [(table_of(view), figures.words(said, view.title)) for view in one.views if view.derived is None],
+        )
+        for one in library.libraries()
+        if any(view.derived is None for view in one.views)
+    ]
