@@ -173,3 +173,14 @@ def test_every_kind_of_programme_becomes_a_definition_that_compiles(vaccines: bo
         WISH, register=register, vaccines=vaccines, codes=("PPV23", "Flu") if vaccines else WISH.codes, window=0
     )
     assert drafts.definition_from(own_programmes.text_of(wish)).id == wish.measure
+
+
+async def test_a_place_where_nobody_is_counted_reports_zero_and_one_that_was_never_counted_nothing(dsn: str) -> None:
+    pool = await open_pool(dsn)
+    async with pool.connection() as connection:
+        await published(connection, result("2026-09", "district", "", 30, 50))
+        place = Place("institution", "7", "QPX", "卫生站")
+        numbers = numbers_of(await fill(connection, FORM, place, "2026-Q3", at=AT))
+        assert (numbers["57"][0], numbers["58"][0], numbers["59"][0]) == (0, 0, None)
+        assert numbers_of(await fill(connection, FORM, place, "2026-Q2", at=AT))["57"][0] is None
+    await pool.close()

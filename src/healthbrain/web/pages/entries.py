@@ -237,7 +237,9 @@ async def confirm(visit: Visit) -> Response:
         raise Malformed("the preview is damaged; choose the file again") from None
     async with visit.platform.pool.connection() as connection, connection.transaction():
         await _may_write(visit, connection)
-        for given in listed[: sheets.MOST_ROWS]:
+        tree = await visit.platform.tree(connection)
+        for one in listed[: sheets.MOST_ROWS]:
+            given = _placed(tree, replace(one, level="district", key=""), f"{one.level}:{one.key}")
             id = await entries.enter(
                 connection, given, by=visit.who.account, at=visit.at, review=visit.platform.settings.entry_approval
             )
@@ -305,24 +307,28 @@ async def _checked(
     said, today = visit.language, visit.at.astimezone(CHINA).date()
     known = {one.id: one for one in entries.enterable()}
     lines, good = [], list[Given]()
-    seen: set[tuple[str, str]] = set()
+    tree = await visit.platform.tree(connection)
+    seen: set[tuple[str, str, str, str]] = set()
     for row in rows:
         given, error, value, before = row.given, row.error, "", ""
         if given is not None:
             try:
+                given = _placed(tree, given, _place_coded(tree, row.place))
                 value = number(entries.check(given, today))
-                held = await entries.holding(connection, given.measure, given.period)
+                held = await entries.holding(connection, given.measure, given.period, given.level, given.key)
                 before = number(held.value) if held else ""
                 if held and len(given.reason) < 2:
                     raise Incorrect("there is a value for this period already; to correct it, give the reason")
-                if (given.measure, given.period) in seen:
+                asked = (given.measure, given.period, given.level, given.key)
+                if asked in seen:
                     raise Incorrect("the same measure and period stand in the file twice")
-                seen.add((given.measure, given.period))
+                seen.add(asked)
                 good.append(given)
             except HealthBrainError as wrong:
                 error = wrong.message
         one = known.get(given.measure) if given else None
         title = figures.title(said, one) if one else given.measure if given else "—"
+        title += f" · {row.place}" if row.place else ""
         period = given.period if given else "—"
         lines.append(ImportLine(row.number, title, period, value, before, wording.tell(said, error)))
     return lines, good
@@ -368,7 +374,7 @@ def _number(text: str) -> float | None:
 
 def _again(raw: Mapping[str, Any]) -> Given:
     """A line of the preview as it comes back from the browser; raises ValueError or KeyError when it is not one."""
-    texts = {name: str(raw[name]) for name in ("measure", "period", "document", "reason")}
+    texts = {name: str(raw[name]) for name in ("measure", "period", "document", "reason", "level", "key")}
     numbers = {name: None if raw[name] is None else float(raw[name]) for name in ("value", "numerator", "denominator")}
     return Given(dated=date.fromisoformat(raw["dated"]), **texts, **numbers)  # type: ignore[arg-type]  # names of its fields
 
@@ -419,6 +425,16 @@ def _place_name(show_: _Shown, one: Entered) -> str:
     if one.level == "institution":
         return show_.tree.name(int(one.key)) if one.key.isdecimal() else one.key
     return towns()[one.key].said(show_.visit.language) if one.key in towns() else ""
+
+
+def _place_coded(tree: Tree, code: str) -> str:
+    """The place that a file names by its code. Raises Incorrect when there is none."""
+    if not code or code in towns():
+        return f"town:{code}" if code else ""
+    node = tree.by_code(code)
+    if node is None:
+        raise Incorrect("there is no town or institution with this code")
+    return f"institution:{node.key}" if node.kind == "institution" else "district:"
 
 
 def _placed(tree: Tree, given: Given, place: str) -> Given:

@@ -38,6 +38,7 @@ FIELDS: Mapping[str, str] = {
     "document": N_("Source document"),
     "dated": N_("Date of the document"),
     "reason": N_("Reason of the correction"),
+    "place": N_("Place code"),
 }
 
 
@@ -48,6 +49,7 @@ class Row:
     number: int
     given: Given | None
     error: str
+    place: str = ""  # code of a town or an institution; '' = the district
 
 
 def template(said: Language, definitions: Sequence[Definition], year: int) -> bytes:
@@ -62,7 +64,7 @@ def template(said: Language, definitions: Sequence[Definition], year: int) -> by
     for one in definitions:
         period = {"year": str(year), "quarter": f"{year}-Q1"}.get(one.period, f"{year}-01")
         sheet.append([one.id, figures.title(said, one), figures.unit(said, one), period])
-    for column, width in zip("ABCDEFGHIJ", (16, 36, 10, 12, 12, 12, 12, 36, 16, 24), strict=True):
+    for column, width in zip("ABCDEFGHIJK", (16, 36, 10, 12, 12, 12, 12, 36, 16, 24, 14), strict=True):
         sheet.column_dimensions[column].width = width
     sheet.freeze_panes = "A2"
     notes: Any = book.create_sheet(said.say(N_("How to fill it in"))[:31])
@@ -71,6 +73,9 @@ def template(said: Language, definitions: Sequence[Definition], year: int) -> by
         N_("Period: a year 2025, a quarter 2025-Q3 or a month 2025-10, as the measure has it."),
         N_("Date of the document: 2026-01-31. Lines without any value are passed over."),
         N_("A value that is there already is corrected only when a reason is given."),
+        N_(
+            "Place code: of an institution or a town, where the indicator is given by place; empty for the whole district."
+        ),
     ):
         notes.append([said.say(text)])
     for one in definitions:
@@ -119,7 +124,7 @@ def _row(number: int, cells: Mapping[str, Any]) -> Row:
         )
     except Incorrect as error:
         return Row(number, None, error.message)
-    return Row(number, given, "")
+    return Row(number, given, "", _text(cells.get("place")))
 
 
 def _excel(content: bytes) -> Iterator[Sequence[Any]]:
