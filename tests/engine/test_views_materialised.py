@@ -104,6 +104,36 @@ def test_only_what_changed_is_computed(dsn: str, tmp_path: Path) -> None:
     run(dsn, story)
 
 
+def test_where_that_took_less_everything_is_computed_anew(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(pool: Pool) -> None:
+        await put(pool, [observed(n, n % 3, n) for n in range(20)])
+        await lake.sync(pool, tmp_path, AT)
+        first = materialised.materialise(tmp_path, "codes", VIEW, AT)
+        assert (first.whole_versions, first.change_seconds) == (20, 0)
+        await put(pool, [observed(1, 1, 100)])
+        await lake.sync(pool, tmp_path, AT)
+        monkeypatch.setattr(materialised, "cheaper_anew", lambda _: True)
+        assert materialised.refresh(tmp_path, "codes", AT).whole
+        assert kept(tmp_path) == computed(tmp_path)
+
+    run(dsn, story)
+
+
+@pytest.mark.parametrize(
+    ("change", "grown", "anew"),
+    [(0.9, 1, False), (5.0, 1, True), (5.0, 3, False), (1.9, 1, False)],
+    ids=["too short to matter", "changes took longer", "the view has grown since", "everything took longer"],
+)
+def test_what_took_less_last_time_for_its_size_is_done(change: float, grown: int, *, anew: bool) -> None:
+    piece = materialised.Piece(0, "rows", "keys", 0, 1000 * grown)
+    state = materialised.State(
+        "codes", {}, pieces=(piece,), whole_seconds=2.0, whole_versions=1000, change_seconds=change
+    )
+    assert materialised.cheaper_anew(state) is anew
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_it_equals_a_full_computation_after_any_course_of_events(dsn: str, tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)  # not for secrets

@@ -42,6 +42,7 @@ _FORM = 1  # raised when files of older code cannot be gone on with
 _STATE = "state.json"
 _TOGETHER = 8  # parts from which on they are written as one
 _DEAD = 0.25  # share of dead versions from which on everything is written anew
+_NOTICED = 1.0  # seconds: below that nobody cares which way is faster
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -73,6 +74,9 @@ class State:
     next: int = 0
     refreshed: datetime | None = None
     seconds: float = 0.0
+    whole_seconds: float = 0.0  # what computing everything took last,
+    whole_versions: int = 0  # for so many versions,
+    change_seconds: float = 0.0  # and what finding and computing the changes took last
     problem: str = ""  # why the last refresh was not possible
     retired: tuple[Retired, ...] = field(default=())
 
@@ -149,7 +153,7 @@ def refresh(
     whole: bool = False,
     keep: timedelta = USUAL.snapshots,
 ) -> Refreshed:
-    """Bring a view up to the lake. With `whole`, or another definition, everything is computed anew."""
+    """Bring a view up to the lake. With `whole`, or another definition, everything is computed anew; also where that takes less."""
     folder = folder.absolute()
     began = time.monotonic()
     with manifest.writer(folder / FOLDER):
@@ -162,7 +166,7 @@ def refresh(
             if old.problem:
                 _save(folder, replace(old, problem=""))
             return Refreshed(0, 0, whole=False)
-        whole = whole or digest != old.digest
+        whole = whole or digest != old.digest or cheaper_anew(old)
         new = replace(
             new,
             digest=digest,
@@ -175,9 +179,29 @@ def refresh(
         state, done = run.whole() if whole else run.changes()
         leaving = old.files() - state.files()
         retired = (*old.retired, *(Retired(file, at) for file in sorted(leaving)))
-        state = replace(state, retired=retired, problem="", seconds=round(time.monotonic() - began, 3))
-        _sweep(folder, state, at, keep)
+        _sweep(folder, _timed(replace(state, retired=retired, problem=""), done, time.monotonic() - began), at, keep)
         return done
+
+
+def cheaper_anew(state: State) -> bool:
+    """Whether computing everything is expected to take less than finding what changed, by what each took here last.
+
+    The first grows with the view, so a view that outgrows it goes back to changes.
+    """
+    if state.change_seconds < _NOTICED or not state.whole_versions:
+        return False
+    return state.whole_seconds * _versions(state) / state.whole_versions < state.change_seconds
+
+
+def _timed(state: State, done: Refreshed, seconds: float) -> State:
+    seconds = round(seconds, 3)
+    if done.whole:
+        return replace(state, seconds=seconds, whole_seconds=seconds, whole_versions=_versions(state))
+    return replace(state, seconds=seconds, change_seconds=seconds)
+
+
+def _versions(state: State) -> int:
+    return sum(piece.versions for piece in state.pieces)
 
 
 def note_problem(folder: Path, id_: str, problem: str) -> None:
@@ -269,8 +293,8 @@ class _Refresh:
             if gone:
                 file = self._write(connection, "select _piece, _id, _version, _position from gone_", "dead")
                 state = replace(state, dead=(*state.dead, file), gone=state.gone + gone)
-            versions = sum(piece.versions for piece in state.pieces)
-            if len(state.pieces) >= _TOGETHER or len(state.dead) >= _TOGETHER or state.gone > versions * _DEAD:
+            many = len(state.pieces) >= _TOGETHER or len(state.dead) >= _TOGETHER
+            if many or state.gone > _versions(state) * _DEAD:
                 state = _rewritten(connection, self.folder, state, _live(self.folder, state, self.lake), self.lake)
         finally:
             connection.close()
