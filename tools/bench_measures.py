@@ -1,6 +1,6 @@
 """How long measures take: everything counted anew, then after 10,000 changed resources, then the screens' questions.
 
-    python tools/bench_measures.py [--residents 10000] [--organisations 1000] [--measures 100] [--keep FOLDER [--only prepare|change]]
+    python tools/bench_measures.py [--residents 10000] [--organisations 1000] [--measures 100] [--keep FOLDER [--only prepare|change]] [--check]
 
 A synthetic lake is written straight as Parquet (no store, no HTTP): people of Chinese ages in 200 towns, three years of visits
 and diagnoses, chronic programmes with their follow-ups, screenings, vaccinations, laboratory results; about 38 resources a
@@ -54,6 +54,9 @@ def main() -> None:
         default="",
         help="of a kept folder: fill it; or only change it and count",
     )
+    parser.add_argument(
+        "--check", action="store_true", help="then count everything anew, which must give the same figures"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="how many times 10,000 resources change")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-measures-") as temporary:
@@ -82,6 +85,10 @@ async def bench(dsn: str, lake: Lake, chosen: Sequence[Definition], options: arg
                 change(lake)
                 at = AT + timedelta(minutes=round_ + 1)
                 await timed(f"after {CHANGES:,} changed resources", pool, lake, chosen, at)
+        if options.check:
+            before = await figures(pool)
+            await timed("everything counted anew", pool, lake, chosen, AT + timedelta(hours=1), everything=True)
+            print("the figures are the same" if before == await figures(pool) else "THE FIGURES DIFFER")
         if not options.only:
             await timed("the next night", pool, lake, chosen, AT + timedelta(days=1))
             await screens(pool)
@@ -101,6 +108,14 @@ async def timed(
         f"{done.figures:>10,} figures {done.changed:>7,} changed {done.persons:>8,} persons",
         flush=True,
     )
+
+
+async def figures(pool: Pool) -> object:
+    """A digest of all figures, and how many there are."""
+    text = "concat_ws('|', measure, version, period, level, key, stratifier, stratum, numerator, denominator, value, low, high, small)"
+    async with pool.connection() as connection:
+        query = f"select sum(hashtextextended({text}, 0)::numeric), count(*) from measure_figure"  # a constant
+        return await (await connection.execute(query.encode())).fetchone()
 
 
 async def screens(pool: Pool) -> None:
