@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from healthbrain.api import BASE, create_api
 from healthbrain.api.assessments import Assessments
 from healthbrain.api.dashboards import Dashboards
+from healthbrain.api.data_services import DataServices
 from healthbrain.api.hubs import Hubs
 from healthbrain.api.plans import Plans
 from healthbrain.runtime import Platform
@@ -74,4 +75,5 @@ def application(settings: Settings) -> Starlette:
 
     hubs = Route("/api/hubs", Hubs(platform).__call__, methods=["GET"])
     plans = [*Plans(platform).routes(), *Assessments(platform).routes(), *Dashboards(platform).routes()]
+    plans += DataServices(platform).routes()
     return Starlette(routes=[*create_api(platform), hubs, *plans, *create_web(platform)], lifespan=lifespan)
