@@ -128,6 +128,16 @@ _WORKSPACES: tuple[tuple[frozenset[str], NavItem], ...] = (
         ),
     ),
     (
+        _FIGURED,
+        NavItem(
+            N_("Medical quality control"),
+            "/quality-control",
+            "measure",
+            N_("Length of stay, readmission, antibiotics, costs by month and institution, from published data services"),
+            _FIGURES,
+        ),
+    ),
+    (
         _LEADING,
         NavItem(
             N_("Food-safety index"),

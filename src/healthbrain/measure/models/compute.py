@@ -77,7 +77,7 @@ def compute(model: Model, folder: Path, at: datetime) -> Computed:
                     counts.setdefault(f"{one.id} {part}", {}).update({(str(m), str(a)): float(n) for m, a, n in rows})
     finally:
         connection.close()
-    areas = sorted({area for held in counts.values() for _, area in held})
+    areas = sorted({DISTRICT} | {area for held in counts.values() for _, area in held})
     values = [_value(model, month, area, counts, month != months[-1]) for month in months for area in areas]
     return Computed(tuple(values), min((one.as_of for one in inputs if one.as_of), default=None), inputs)
 

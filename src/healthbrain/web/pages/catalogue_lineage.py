@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from healthbrain.access import Tree
 from healthbrain.lake import library
 from healthbrain.lake.library import View
-from healthbrain.measure import models
+from healthbrain.measure import models, services
 from healthbrain.runtime import catalogue
 from healthbrain.runtime.catalogue import Counted
 from healthbrain.web.language import N_, Language
@@ -66,6 +66,11 @@ def lineage(said: Language, view: View, mine: Counted | None, tree: Tree) -> Lin
         *(
             (said.say(N_("Data model")), f"{one.id} {one.version}", said.pick(one.title))
             for one in models.reading(view.id)
+        ),
+        *(
+            (said.say(N_("Data service")), one.name, said.pick(one.title))
+            for one in services.services()
+            if view.id in one.reads
         ),
         *((said.say(N_("Measure")), id_, title) for id_, title in measures),
     ]
