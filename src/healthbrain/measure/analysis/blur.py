@@ -4,7 +4,7 @@ Hiding small counts protects one table. It does not protect against the differen
 leaves one person out. So who may not see people gets every count on a multiple of five, up or down by chance, and every sum, mean and
 median moved by about what one person can weigh in it. The chance is drawn from a key of the cell, made of the persons in it: the same
 persons give the same number in every question, so asking again tells nothing more, and cells that differ in one person are moved
-independently. Counts are right on average (they go up as often as they lie above a multiple). docs/decisions/0088 has the reasons.
+independently. Counts are right on average (they go up as often as they lie above a multiple). docs/decisions/0095 has the reasons.
 """
 
 from __future__ import annotations
