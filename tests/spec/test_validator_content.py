@@ -46,6 +46,7 @@ COLOURS = {
     ],
 }  # fmt: skip
 PART = {**COLOURS, "url": "urn:part", "content": "fragment"}
+PROPS = {**COLOURS, "url": "urn:props", "property": [{"code": "hue", "type": "string"}]}
 
 CODES = [
     case("gender outside its value set", patient(gender="m"), "error code-invalid Patient.gender"),
@@ -470,6 +471,86 @@ DEFINITIONS = [
 ]  # fmt: skip
 
 
+COLOUR = "ConceptMap.group[0].element[0]"
+IDENTITY = {"equivalence": "equal"}
+
+
+def mapped(code: str, other_: str, **group: Any) -> Json:
+    sides = {"source": "urn:colours", "target": "urn:part", **group}
+    return concept_map(group=[{**sides, "element": [{"code": code, "target": [{**IDENTITY, "code": other_}]}]}])
+
+
+def included(**include: Any) -> Json:
+    return value_set(compose={"include": [{"system": "urn:colours", **include}]})
+
+
+INCLUDE = "ValueSet.compose.include[0]"
+LISTS = [
+    case("value set of codes its system has", included(concept=[{"code": "red"}, {"code": "crimson"}]), lacks=("error", "warning code")),
+    case("value set of a code its system lacks", included(concept=[{"code": "red"}, {"code": "green"}]),
+         f"warning code-invalid {INCLUDE}.concept[1].code"),
+    case("value set that excludes a code its system lacks",
+         value_set(compose={"include": [{"system": "urn:colours"}], "exclude": [{"system": "urn:colours", "concept": [{"code": "x"}]}]}),
+         "warning code-invalid ValueSet.compose.exclude[0].concept[0].code"),
+    case("value set with another name of a code", included(concept=[{"code": "red", "display": "Crimson lake"}]), lacks=("warning code",)),
+    case("value set of a code a part lacks", included(system="urn:part", concept=[{"code": "green"}]),
+         f"information not-found {INCLUDE}.concept[0].code", lacks=("warning code",)),
+    case("value set over a system nobody has", included(system="urn:nobody", concept=[{"code": "x"}, {"code": "y"}]),
+         f"information not-found {INCLUDE}.concept[0].code", lacks=("error",)),
+    case("value set with a LOINC code that cannot be", included(system="http://loinc.org", concept=[{"code": "8480-7"}]),
+         f"error code-invalid {INCLUDE}.concept[0].code"),
+    case("value set of a code R4's system lacks", included(system="http://hl7.org/fhir/administrative-gender", concept=[{"code": "m"}]),
+         f"warning code-invalid {INCLUDE}.concept[0].code"),
+    case("value set in another version of its system", included(version="1", concept=[{"code": "red"}]),
+         f"warning not-found {INCLUDE}.version"),
+    case("value set in the version at hand", included(version="2", concept=[{"code": "red"}]), lacks=("warning not-found",)),
+    case("value set over a value set for a system", included(system="http://hl7.org/fhir/ValueSet/administrative-gender"),
+         f"error code-invalid {INCLUDE}.system"),
+    case("filter by a code", included(filter=[{"property": "concept", "op": "is-a", "value": "red"}]), lacks=("warning code",)),
+    case("filter by a code the system lacks", included(filter=[{"property": "concept", "op": "is-a", "value": "green"}]),
+         f"warning code-invalid {INCLUDE}.filter[0].value"),
+    case("filter by what every system has", included(filter=[{"property": "status", "op": "=", "value": "retired"}]), lacks=("warning code",)),
+    case("filter by a declared property", included(system="urn:props", filter=[{"property": "hue", "op": "=", "value": "1"}]),
+         lacks=("warning code",)),
+    case("filter by a property nobody declares", included(system="urn:props", filter=[{"property": "weight", "op": "=", "value": "1"}]),
+         f"warning code-invalid {INCLUDE}.filter[0].property"),
+    case("expansion with a code the system lacks",
+         value_set(expansion={"timestamp": "2026-01-01", "contains": [{"system": "urn:colours", "code": "red",
+                                                                       "contains": [{"system": "urn:colours", "code": "x"}]}]}),
+         "warning code-invalid ValueSet.expansion.contains[0].contains[0].code"),
+    case("map of codes both sides have", mapped("red", "crimson"), lacks=("error", "warning code")),
+    case("map from a code its system lacks", mapped("green", "red"), f"error code-invalid {COLOUR}.code"),
+    case("map to a code its system lacks", mapped("red", "green", target="urn:colours"), f"error code-invalid {COLOUR}.target[0].code"),
+    case("map to a code a part lacks", mapped("red", "green"), f"information not-found {COLOUR}.target[0].code", lacks=("error",)),
+    case("map from a code of a growing system", mapped("ZZ", "red", source=MARITAL), f"warning code-invalid {COLOUR}.code", lacks=("error",)),
+    case("map without systems", concept_map(group=[{"element": [{"code": "x", "target": [{**IDENTITY, "code": "y"}]}]}]), lacks=("error",)),
+    case("map from another version", mapped("red", "red", sourceVersion="9"), "warning not-found ConceptMap.group[0].sourceVersion"),
+    case("map of what is not mapped to a code its system lacks",
+         concept_map(group=[{"target": "urn:colours", "element": [{"code": "x"}], "unmapped": {"mode": "fixed", "code": "green"}}]),
+         "error code-invalid ConceptMap.group[0].unmapped.code"),
+    case("map between value sets for systems", mapped("a", "b", source="http://hl7.org/fhir/ValueSet/x"),
+         "error code-invalid ConceptMap.group[0].source"),
+    case("property that is declared", code_system(property=[{"code": "hue", "type": "integer"}],
+                                                  concept=[{"code": "a", "property": [{"code": "hue", "valueInteger": 1}]}]),
+         lacks=("error", "warning code")),
+    case("property that is not declared", code_system(concept=[{"code": "a", "property": [{"code": "hue", "valueInteger": 1}]}]),
+         "warning code-invalid CodeSystem.concept[0].property[0].code"),
+    case("property of every system", code_system(concept=[{"code": "a", "property": [{"code": "inactive", "valueBoolean": True}]}]),
+         lacks=("warning code",)),
+    case("property of another type", code_system(property=[{"code": "hue", "type": "integer"}],
+                                                 concept=[{"code": "b", "concept": [{"code": "a", "property": [{"code": "hue", "valueString": "1"}]}]}]),
+         "error value CodeSystem.concept[0].concept[0].property[0]"),
+    case("supplement of a code its system lacks",
+         code_system(content="supplement", supplements="urn:colours|2", concept=[{"code": "red"}, {"code": "green"}]),
+         "error code-invalid CodeSystem.concept[1].code"),
+    case("value set beside its system in a Bundle",
+         bundle("collection",
+                at(1, code_system(url="urn:beside", concept=[{"code": "a"}])),
+                at(2, value_set(compose={"include": [{"system": "urn:beside", "concept": [{"code": "a"}, {"code": "b"}]}]}))),
+         "warning code-invalid Bundle.entry[1].resource.compose.include[0].concept[1].code"),
+]  # fmt: skip
+
+
 def vital(code: str, **more: Any) -> Json:
     category = {"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "vital-signs"}
     return observation(
@@ -514,13 +595,13 @@ VITAL_SIGNS = [
     case("profile nobody has", declared("no-such", patient()), "warning not-found Patient.meta.profile[0]"),
 ]
 
-CASES = [*CODES, *EXTENSIONS, *BUNDLES, *QUESTIONNAIRES, *ANSWERS, *DEFINITIONS, *VITAL_SIGNS]
+CASES = [*CODES, *EXTENSIONS, *BUNDLES, *QUESTIONNAIRES, *ANSWERS, *DEFINITIONS, *LISTS, *VITAL_SIGNS]
 
 
 def found(one: Case) -> list[str]:
     issues = validate_resource(
         one.resource,
-        code_systems={"urn:colours": COLOURS, "urn:part": PART}.get,
+        code_systems={"urn:colours": COLOURS, "urn:part": PART, "urn:props": PROPS}.get,
         questionnaires={"urn:form": FORM}.get,
     )
     return [f"{issue.severity} {issue.code} {issue.expression}" for issue in issues]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from healthbrain.fhir.findings import SINGLE
+from healthbrain.fhir.findings import SINGLE, Place
 from healthbrain.fhir.profile.builtin import built_in
 from healthbrain.fhir.profile.check_digits import impossible
 from healthbrain.fhir.profile.concepts import Concept, Systems, same_name
@@ -34,7 +34,7 @@ def check_code(item: Item, systems: Systems, report: Report) -> None:
             _unit(item, system, code, systems, report)
     elif item.type == "Coding":
         if isinstance(system, str):
-            _system(item, system, report)
+            check_system((item.place, "system", SINGLE), system, report)
         elif isinstance(code, str):
             text = "has a code without its system, which has no meaning; name the system"
             report.add("warning", "code-invalid", item.place, text)
@@ -42,11 +42,11 @@ def check_code(item: Item, systems: Systems, report: Report) -> None:
             _coding(item, system, code, systems, report)
 
 
-def _system(item: Item, system: str, report: Report) -> None:
-    place = (item.place, "system", SINGLE)
+def check_system(place: Place, system: str, report: Report) -> None:
+    """Note it when what names a code system cannot."""
     if system.startswith(_VALUE_SETS):
         report.error("code-invalid", place, "is the URL of a value set; name the code system of the code")
-    elif ":" not in system:
+    elif system and ":" not in system:
         report.error("code-invalid", place, "must be an absolute URI")
 
 
@@ -67,7 +67,7 @@ def _coding(item: Item, system: str, code: str, systems: Systems, report: Report
         if impossible(system, code):
             report.error("code-invalid", place, f"cannot be a code of {system}: its form or its check digit is wrong")
         elif not system.startswith(_VALUE_SETS) and ":" in system:
-            _not_held(item, system, systems, report)
+            not_held((item.place, "code", SINGLE), system, systems, report)
         return
     concept = systems.concept(system, code)
     if concept is not None:
@@ -82,12 +82,16 @@ def _unknown(item: Item, system: str, report: Report) -> None:
         report.error("code-invalid", place, f"is not a code of {system} as it is held here")
         return
     text = f"is not a code of {system}{'' if system in FORMS else ' as published with R4'}"
-    # systems of terminology.hl7.org go on growing apart from FHIR
-    report.add("warning" if system.startswith(_GROWING) else "error", "code-invalid", place, text)
+    report.add("warning" if growing(system) else "error", "code-invalid", place, text)
 
 
-def _not_held(item: Item, system: str, systems: Systems, report: Report) -> None:
-    place = (item.place, "code", SINGLE)
+def growing(system: str) -> bool:
+    """Whether the lists of R4 may lack what a system has got since: those of terminology.hl7.org grow apart from FHIR."""
+    return system.startswith(_GROWING)
+
+
+def not_held(place: Place, system: str, systems: Systems, report: Report) -> None:
+    """Note once for each system that its codes could not be looked up."""
     if systems.held(system):
         text = f"is not among the codes of {system} that are held here, which are a part of it; it was not checked"
     else:

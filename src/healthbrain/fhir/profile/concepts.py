@@ -17,6 +17,12 @@ from healthbrain.fhir.profile.builtin import built_in
 CodeSystem = dict[str, Any]
 Lookup = Callable[[str], CodeSystem | None]
 
+# properties that every system may have (R4 CodeSystem, "Key properties" and concept-properties), and what filters may name
+BASIC = frozenset([
+    "concept", "code", "display", "definition", "designation", "parent", "child", "subsumedBy", "subsumes", "partOf", "status",
+    "inactive", "deprecated", "deprecationDate", "retired", "retirementDate", "notSelectable", "effectiveDate", "synonym", "comment",
+    "itemWeight",
+])  # fmt: skip
 _DEEPEST = 64
 _ENDED = frozenset(["retired", "deprecated", "inactive", "withdrawn"])
 
@@ -41,6 +47,7 @@ class System:
     case_sensitive: bool
     concepts: dict[str, Concept]
     folded: dict[str, str] = field(default_factory=dict)
+    declares: frozenset[str] = frozenset()  # its properties and filters
 
     def concept(self, code: str) -> Concept | None:
         """The concept of a code."""
@@ -106,6 +113,7 @@ def read(resource: CodeSystem) -> System | None:
         resource.get("caseSensitive") is not False,
         concepts,
         {code.casefold(): code for code in concepts},
+        frozenset(str(one.get("code")) for key in ("property", "filter") for one in _objects(resource.get(key))),
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from healthbrain.errors import Issue
 from healthbrain.fhir.definitions import definitions
 from healthbrain.fhir.findings import SINGLE, Enough
+from healthbrain.fhir.profile.brought import Brought
 from healthbrain.fhir.profile.conformance import Conformance
 from healthbrain.fhir.profile.derivation import Lookup, Unusable
 from healthbrain.fhir.profile.elements import check_elements
@@ -62,11 +63,12 @@ def validate_resource(
     if not isinstance(type_, str) or not definitions().is_resource(type_):
         return found
     report = Report(found)
+    beside = Brought(resource).beside
     work = Work(
-        Profiles(lookup),
-        Terminology(member_of, value_sets, code_systems),
+        Profiles(beside("StructureDefinition", lookup)),
+        Terminology(member_of, beside("ValueSet", value_sets), beside("CodeSystem", code_systems)),
         rules=not any(one.code in _SHAPE for one in found),
-        questionnaires=questionnaires,
+        questionnaires=beside("Questionnaire", questionnaires),
     )
     checker = Conformance(work, report)
     item = top_item(resource, type_, resolve, _functions(checker), at)

@@ -7,6 +7,7 @@ from typing import Any
 from healthbrain.fhir.findings import SINGLE
 from healthbrain.fhir.profile.bundles import check_bundle
 from healthbrain.fhir.profile.conformance import Conformance
+from healthbrain.fhir.profile.content import check_code_system, check_concept_map, check_value_set
 from healthbrain.fhir.profile.definitional import check_search_parameter, check_structure_definition
 from healthbrain.fhir.profile.items import Item
 from healthbrain.fhir.profile.questions import Answers, check_questionnaire
@@ -17,6 +18,12 @@ def check_special(item: Item, checker: Conformance) -> None:
     match item.type:
         case "Bundle":
             check_bundle(item, checker.report)
+        case "CodeSystem":
+            check_code_system(item, checker)
+        case "ConceptMap":
+            check_concept_map(item, checker)
+        case "ValueSet":
+            check_value_set(item, checker)
         case "Questionnaire":
             check_questionnaire(item, checker.report)
         case "QuestionnaireResponse":
@@ -45,8 +52,4 @@ def _questionnaire(item: Item, canonical: str, checker: Conformance) -> dict[str
     """The Questionnaire that is contained, in the Bundle, or known to the caller."""
     if canonical.startswith("#"):
         return item.around.resolve(canonical)
-    url = canonical.partition("|")[0]
-    for one in item.around.entries.values():
-        if one.get("resourceType") == "Questionnaire" and one.get("url") == url:
-            return one
     return checker.work.questionnaires(canonical) if checker.work.questionnaires else None
