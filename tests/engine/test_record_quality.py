@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 from healthbrain import measure
 from healthbrain.measure import compute_all
@@ -20,7 +21,7 @@ def faults(cohort: Cohort, measure_id: str, folder: Path) -> dict[str, str]:
     return {member.subject: str(member.shown["fault"]) for member in found.members}
 
 
-def record(number: str) -> dict[str, object]:
+def record(number: str) -> dict[str, Any]:
     return {"identifier": [{"system": systems.HEALTH_RECORD, "value": number}]}
 
 

@@ -18,7 +18,7 @@ from healthbrain.measure.own_programmes import Wish
 from healthbrain.measure.result import Coverage, Result
 from healthbrain.measure.statutory import Place, failed, fill, form_named, kept, numbers_of
 from healthbrain.measure.statutory.kept import Actor
-from healthbrain.measure.workbench import drafts
+from healthbrain.measure.workbench import definition_from, drafts
 
 pytestmark = pytest.mark.anyio
 AT = datetime(2026, 11, 20, 4, tzinfo=UTC)
@@ -172,7 +172,7 @@ def test_every_kind_of_programme_becomes_a_definition_that_compiles(vaccines: bo
     wish = replace(
         WISH, register=register, vaccines=vaccines, codes=("PPV23", "Flu") if vaccines else WISH.codes, window=0
     )
-    assert drafts.definition_from(own_programmes.text_of(wish)).id == wish.measure
+    assert definition_from(own_programmes.text_of(wish)).id == wish.measure
 
 
 async def test_a_place_where_nobody_is_counted_reports_zero_and_one_that_was_never_counted_nothing(dsn: str) -> None:

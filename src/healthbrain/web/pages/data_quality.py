@@ -144,7 +144,7 @@ def _rules(
     """Every rule with its records; what one record breaks together is one group."""
     said = visit.language
     texts = {rule.id: figures.words(said, rule.text) for part in one.populations for rule in part.reasons}
-    lines = []
+    alone, lines = said.say(N_("only this")), list[RuleLine]()
     for letter, text in texts.items():
         groups = [part for part in strata if letter in part.stratum and part.denominator]
         count = sum(part.denominator or 0 for part in groups)
@@ -154,7 +154,7 @@ def _rules(
                 count=said.number(count),
                 share=f"{100 * count / checked:.2f}%" if checked else "—",
                 groups=[
-                    (f"{_together(said.say(N_('only this')), letter, part.stratum, texts)} {said.number(part.denominator)}",
+                    (f"{_together(alone, letter, part.stratum, texts)} {said.number(part.denominator)}",
                      _list(base, by=FAULT, stratum=part.stratum))
                     for part in groups
                 ],

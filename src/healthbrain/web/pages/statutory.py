@@ -371,7 +371,9 @@ async def _may(view: _View, report: Report, action: Literal["write", "administer
 
 async def _verdicts(view: _View, report: Report) -> tuple[str, ...]:
     """What this visitor may decide about a report now."""
-    if report.state not in ("submitted", "passed") or not await _can(view, report, "administer"):
+    if report.state not in ("submitted", "passed") or not view.people:  # nobody approves numbers that are hidden
+        return ()
+    if not await _can(view, report, "administer"):
         return ()
     if report.level == "institution" and view.visit.who.organisation == report.organisation:
         return ()

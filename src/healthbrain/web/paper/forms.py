@@ -142,15 +142,14 @@ def excel(said: Language, page: ReportPage) -> bytes:
 
 def about(said: Language, page: ReportPage) -> list[str]:
     """Whose report it is, of when, and in which state."""
+    unit, period, known = (said.say(text) for text in (N_("Reporting unit"), N_("Reporting period"), N_("Data as of")))
+    edition = said.say(N_("edition %(number)s")) % {"number": page.edition}
     return [
-        f"{said.say(N_('Reporting unit'))}：{page.place}（{page.level}）" if said.chinese else f"{said.say(N_('Reporting unit'))}: {page.place} ({page.level})",
-        " · ".join([
-            f"{said.say(N_('Reporting period'))} {page.period}", said.say(N_("edition %(number)s")) % {"number": page.edition},
-            f"{said.say(N_('Data as of'))} {page.as_of}", page.state[0],
-        ]),
+        f"{unit}：{page.place}（{page.level}）" if said.chinese else f"{unit}: {page.place} ({page.level})",
+        " · ".join([f"{period} {page.period}", edition, f"{known} {page.as_of}", page.state[0]]),
         page.document,
         *([f"SHA-256 {page.digest}"] if page.digest else []),
-    ]  # fmt: skip
+    ]
 
 
 def remarks(said: Language, page: ReportPage) -> list[str]:
