@@ -48,7 +48,9 @@ def test_four_connections_on_one_of_two_processes_lose_one_at_each_look(tmp_path
 
 def test_connections_that_are_spread_evenly_stay(tmp_path: Path, clock: Clock) -> None:
     one, other = two(tmp_path, clock)
-    assert let_go(clock, (other, range(10, 12)), (one, range(3))) == []
+    asking = ((other, range(10, 12)), (one, range(3)))
+    let_go(clock, *asking, seconds=0.3)  # until each has told the other
+    assert let_go(clock, *asking) == []
 
 
 def test_connections_that_ask_now_and_then_stay(tmp_path: Path, clock: Clock) -> None:
@@ -67,7 +69,9 @@ def test_a_process_alone_lets_nobody_go(tmp_path: Path, clock: Clock) -> None:
 
 def test_of_many_connections_a_few_more_are_no_matter(tmp_path: Path, clock: Clock) -> None:
     one, other = two(tmp_path, clock)
-    assert let_go(clock, (other, range(100, 140)), (one, range(45))) == []
+    asking = ((other, range(100, 140)), (one, range(45)))
+    let_go(clock, *asking, seconds=0.3)  # until each has told the other
+    assert let_go(clock, *asking) == []
 
 
 def test_the_place_of_a_process_that_is_no_more_is_given_to_the_next(tmp_path: Path, clock: Clock) -> None:
