@@ -165,7 +165,8 @@ def _month_name(said: Language, shown: Value | None) -> str:
     if shown is None:
         return "—"
     name = said.month(f"{shown.month}-01")
-    return name if shown.complete else f"{name} {said.say(N_('(not over yet)'))}"
+    open_ = said.say(N_("not over yet"))
+    return name if shown.complete else f"{name} ({open_})"
 
 
 def _part(said: Language, one: Component, part: Part, model: Model, *, counts: bool) -> PartLine:
@@ -227,8 +228,9 @@ def _chart(said: Language, model: Model, mine: Sequence[Value], *, counts: bool)
 def _file(said: Language, model: Model, mine: Sequence[Value], *, counts: bool) -> Response:
     head = [said.say(N_("Month")), said.say(N_("Area")), said.pick(model.title), said.say(N_("Known weight"))]
     rows: list[list[object]] = []
+    points = said.say(N_("Score"))
     for component in model.components if counts else ():
-        head += [said.pick(component.title), f"{said.pick(component.title)} {said.say(N_('Score'))}"]
+        head += [said.pick(component.title), f"{said.pick(component.title)} {points}"]
     for one in mine:
         parts = [value for part in one.parts for value in (part.value, part.score)] if counts else []
         rows.append([one.month, _name(said, one.area), one.value, one.known, *parts])
