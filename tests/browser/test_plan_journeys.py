@@ -155,7 +155,13 @@ def test_a_value_is_corrected_with_a_reason_and_both_stay_in_its_history(open_as
     assert page.input_value("#value") == "36.4"
     page.fill("#reason", "复核后更正")
     page.click("form[action='/entries'] button:has-text('保存')")
-    expect(page.locator(".toast")).to_contain_text("即时生效")
+    expect(page.locator(".toast")).to_contain_text("经另一人审批后生效")
+    assert page.locator("button:has-text('批准')").count() == 0, "not by who entered it"
+    second = open_as("admin", "/entries")
+    second.click("li:has-text('居民健康素养水平'):has-text('36.4') button:has-text('批准')")
+    expect(second.locator(".toast")).to_contain_text("已批准")
+    second.close()
+    page.goto("/entries?measure=IND-Q-04")
     page.click("tbody tr:has-text('2025') a.rowlink")
     expect(page.locator(".steps li")).to_have_count(2)
     expect(page.locator(".steps")).to_contain_text("复核后更正")
@@ -180,8 +186,8 @@ def test_the_template_is_filled_in_previewed_and_only_good_lines_are_kept(
     expect(page.locator("tbody tr")).to_have_count(2)
     expect(page.locator("tbody tr").nth(1)).to_contain_text("数值不合理")
     page.click("text=确认导入 1 行")
-    expect(page.locator(".toast")).to_contain_text("即时生效")
-    expect(page.locator("tbody")).to_contain_text("2018")
+    expect(page.locator(".toast")).to_contain_text("经另一人审批后生效")
+    expect(page.locator("#h-waiting").locator("xpath=ancestor::section")).to_contain_text("2018")
     expect(page.locator("tbody tr:has-text('2017')")).to_have_count(0)
     page.close()
 

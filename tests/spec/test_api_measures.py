@@ -270,7 +270,9 @@ def of_year(year: int, value: float) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("kind", "year"), [("transaction", 2021), ("batch", 2022)], ids=["transaction", "batch"])
-async def test_measures_and_reports_in_a_bundle_are_taken_in_as_when_sent_alone(hb: World, kind: str, year: int) -> None:
+async def test_measures_and_reports_in_a_bundle_are_taken_in_as_when_sent_alone(
+    hb: World, kind: str, year: int
+) -> None:
     named = copy.deepcopy(FOREIGN) | {"id": f"in-{kind}", "name": f"in_{kind}"}
     answer = await hb.ask("POST", "", json=bundled(kind, named, of_year(year, 30.5)))
     assert answer.status_code == 200, answer.text
@@ -282,7 +284,9 @@ async def test_measures_and_reports_in_a_bundle_are_taken_in_as_when_sent_alone(
         assert [one.value for one in await entries.waiting(connection) if one.period == str(year)] == [30.5]
 
 
-async def test_a_transaction_with_a_report_that_cannot_be_right_is_refused_as_a_whole_and_a_batch_in_part(hb: World) -> None:
+async def test_a_transaction_with_a_report_that_cannot_be_right_is_refused_as_a_whole_and_a_batch_in_part(
+    hb: World,
+) -> None:
     count = "MeasureReport?_summary=count"
     before = (await hb.ask("GET", count)).json()["total"]
     refused = await hb.ask("POST", "", json=bundled("transaction", of_year(2019, 30), of_year(2018, 3000)))
