@@ -36,7 +36,7 @@ STATES: Mapping[str, tuple[str, str, str]] = {
     "approved": (N_("Approved"), "ok", "check"),
 }
 ACTIONS: Mapping[str, str] = {
-    "made": N_("made"), "counted": N_("counted again"), "explained": N_("explained"), "submitted": N_("submitted"),
+    "made": N_("made"), "counted": N_("figures counted again"), "explained": N_("explained"), "submitted": N_("submitted"),
     "passed": N_("passed"), "returned": N_("returned"), "approved": N_("approved"), "dropped": N_("dropped"),
 }  # fmt: skip
 CHECKS: Mapping[str, str] = {
