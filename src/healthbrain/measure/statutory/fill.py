@@ -17,9 +17,10 @@ from healthbrain import measure
 from healthbrain.database import Connection
 from healthbrain.measure.definition import Definition, Level
 from healthbrain.measure.programmes import months_of, reported
-from healthbrain.measure.queries import Figure, by_stratum, trend
+from healthbrain.measure.queries import Figure
 from healthbrain.measure.statutory.checks import checked
 from healthbrain.measure.statutory.form import Form, Part, Row, Section
+from healthbrain.measure.statutory.published import Published, published_at
 
 REST = "*"  # the column of every stratum that has no column of its own
 Cell = dict[str, Any]
@@ -47,18 +48,13 @@ async def fill(
     """The form's content; `before` is that of the report before this one. Raises Incorrect for a period that is none."""
     months_of(period)
     known = {one.id: one for one in await measure.in_force(connection)}
-    found: dict[str, list[Figure]] = {}
-    for row in form.rows:
-        if row.measure and row.measure not in found and row.measure in known:
-            found[row.measure] = await _figures(connection, known[row.measure], place, period)
-    checks_of = {row.same_as for row in form.rows if row.same_as} - set(found)
-    for id_ in sorted(checks_of & set(known)):
-        found[id_] = await _figures(connection, known[id_], place, period)
-    sections = [
-        await _section(connection, one, place, known, found)
-        for one in form.sections
-        if not (one.yearly and "Q" in period)
-    ]
+    needed = {id_ for row in form.rows for id_ in (row.measure, row.same_as)} & set(known)
+    wanted = [known[id_] for id_ in sorted(needed)]
+    by = sorted({section.by for section in form.sections if section.by})
+    own = await published_at(connection, wanted, place.level, place.key, period[:4], by)
+    whole = own if place.level == "district" else await published_at(connection, wanted, "district", "", period[:4], [])
+    found = {one.id: _figures(one, own, whole, place, period) for one in wanted}
+    sections = [_section(one, known, found, own) for one in form.sections if not (one.yearly and "Q" in period)]
     content: dict[str, Any] = {
         "form": form.id,
         "version": form.version,
@@ -78,37 +74,32 @@ async def fill(
     return content
 
 
-async def _figures(connection: Connection, one: Definition, place: Place, period: str) -> list[Figure]:
-    """The figures of the version in force that the period's form takes, oldest first."""
-    series = await trend(connection, one.id, level=place.level, key=place.key, grain=one.period)
-    own = {figure.period: figure for figure in series if figure.version == one.version}
+def _figures(one: Definition, own: Published, whole: Published, place: Place, period: str) -> list[Figure]:
+    """The figures that the period's form takes, oldest first. Where nobody is counted at a place in a period that was
+    counted, its counts are zero, not unknown."""
+    series = {figure.period: figure for figure in own.whole.get(one.id, ())}
     if place.level != "district" and one.population is not None:
-        own = {**await _nobody(connection, one, place), **own}
-    return [own[label] for label in reported(one, list(own), period)]
+        nobody = {figure.period: _emptied(figure, place) for figure in whole.whole.get(one.id, ())}
+        series = nobody | series
+    return [series[label] for label in reported(one, list(series), period)]
 
 
-async def _nobody(connection: Connection, one: Definition, place: Place) -> dict[str, Figure]:
-    """Figures of a place where nobody is counted in periods that were counted: its counts are zero, not unknown."""
-    whole = await trend(connection, one.id, grain=one.period)
-    return {
-        figure.period: replace(
-            figure, level=place.level, key=place.key, numerator=None if figure.numerator is None else 0,
-            denominator=None if figure.denominator is None else 0, value=None, low=None, high=None, small=True,
-        )
-        for figure in whole if figure.version == one.version
-    }  # fmt: skip
+def _emptied(figure: Figure, place: Place) -> Figure:
+    return replace(
+        figure, level=place.level, key=place.key, numerator=None if figure.numerator is None else 0,
+        denominator=None if figure.denominator is None else 0, value=None, low=None, high=None, small=True,
+    )  # fmt: skip
 
 
-async def _section(
-    connection: Connection, section: Section, place: Place, known: Mapping[str, Definition],
-    found: Mapping[str, Sequence[Figure]],
-) -> dict[str, Any]:  # fmt: skip
+def _section(
+    section: Section, known: Mapping[str, Definition], found: Mapping[str, Sequence[Figure]], own: Published
+) -> dict[str, Any]:
     columns = ["", *(stratum for stratum, _ in section.columns)]
     rows: list[dict[str, Any]] = []
     for row in section.rows:
         if row.measure:
             cells = [_cell(row, known.get(row.measure), found.get(row.measure, ()))]
-            cells += await _strata(connection, section, row, place, known, found)
+            cells += _strata(section, row, known, found, own)
         else:
             done = {one["no"]: one["cells"] for one in rows}
             cells = [_worked_out(row, {no: done[no][number] for no in row.follows}) for number in range(len(columns))]
@@ -139,10 +130,9 @@ def _cell(row: Row, one: Definition | None, figures: Sequence[Figure]) -> Cell:
     return {**about, "number": part_of(last, row.part)}
 
 
-async def _strata(
-    connection: Connection, section: Section, row: Row, place: Place, known: Mapping[str, Definition],
-    found: Mapping[str, Sequence[Figure]],
-) -> list[Cell]:  # fmt: skip
+def _strata(
+    section: Section, row: Row, known: Mapping[str, Definition], found: Mapping[str, Sequence[Figure]], own: Published
+) -> list[Cell]:
     """One cell per column beside the whole."""
     if not section.by:
         return []
@@ -150,7 +140,7 @@ async def _strata(
     if one is None or not figures or section.by not in {stratifier.id for stratifier in one.stratifiers}:
         return [{"number": None, "why": "no_figure"} for _ in section.columns]
     last = figures[-1]
-    parts = await by_stratum(connection, one.id, section.by, last.period, level=place.level, key=place.key)
+    parts = own.parts.get((one.id, section.by, last.period), ())
     numbers = {part.stratum: part_of(part, row.part) or 0 for part in parts}
     named = {stratum for stratum, _ in section.columns}
     about = {
