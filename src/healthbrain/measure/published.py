@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from healthbrain.database import Connection
 from healthbrain.measure import suppression
 from healthbrain.measure.definition import Definition
-from healthbrain.measure.queries import Figure, definition, everywhere
+from healthbrain.measure.queries import Figure, Headline, definition, everywhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,13 @@ class Reach:
         return self.whole or (figure.level == "institution" and figure.key == self.institution != "")
 
 
-async def figures(connection: Connection, measures: Sequence[str], reach: Reach) -> list[Figure]:
-    """Every figure of these measures that the reader may see. Raises NotFound for an unknown measure."""
+async def figures(
+    connection: Connection, measures: Sequence[str], reach: Reach, periods: Sequence[str] | None = None
+) -> list[Figure]:
+    """Every figure of these measures (in these periods) that the reader may see. Raises NotFound for an unknown measure."""
     definitions = {one: definition(one) for one in dict.fromkeys(measures)}
     by_measure: dict[str, list[Figure]] = defaultdict(list)
-    for figure in await everywhere(connection, list(definitions)):
+    for figure in await everywhere(connection, list(definitions), periods):
         by_measure[figure.measure].append(figure)
     found = []
     for id_, known in definitions.items():
@@ -58,3 +60,32 @@ def protected(own: Sequence[Figure], known: Definition) -> list[Figure]:
             parts[figure.version, figure.period, figure.level, place, figure.stratifier].append(figure)
     found = [figure for series in wholes.values() for figure in suppression.suppress_periods(series, known)]
     return found + [figure for group in parts.values() for figure in suppression.suppress(group, known)]
+
+
+def as_published(own: Sequence[Figure], safe: Sequence[Figure]) -> list[Figure]:
+    """Figures as `safe` (of `figures`) has them; what it does not offer is hidden."""
+    known = {_address(one): one for one in safe}
+    return [known.get(_address(one)) or suppression.emptied(one) for one in own]
+
+
+async def headlines(connection: Connection, heads: Sequence[Headline]) -> list[Headline]:
+    """Headlines of one town or institution for who may not see people: without what, beside those of other places, would give a
+    small count away."""
+    parts = [one for head in heads for one in (head.now, head.before, head.year_before) if one is not None]
+    measures, periods = {one.measure for one in parts}, {one.period for one in parts}
+    safe = await figures(connection, sorted(measures), Reach(whole=True), sorted(periods))
+
+    def one(figure: Figure | None) -> Figure | None:
+        return as_published([figure], known)[0] if figure is not None else None
+
+    found = []
+    for head in heads:
+        known = [figure for figure in safe if figure.measure == head.definition.id and figure.key == head.now.key]
+        found.append(
+            replace(head, now=one(head.now) or head.now, before=one(head.before), year_before=one(head.year_before))
+        )
+    return found
+
+
+def _address(one: Figure) -> tuple[str, ...]:
+    return one.measure, one.version, one.period, one.level, one.key, one.stratifier, one.stratum

@@ -193,12 +193,15 @@ async def trend(
     return [_figure(row) for row in await cursor.fetchall() if wanted is None or grain_of(row[2]) == wanted]
 
 
-async def everywhere(connection: Connection, measures: Sequence[str]) -> list[Figure]:
-    """Every figure of some measures: all periods, places, strata and versions, oldest first; of one computed anew the newest last."""
+async def everywhere(
+    connection: Connection, measures: Sequence[str], periods: Sequence[str] | None = None
+) -> list[Figure]:
+    """Every figure of some measures (in some periods): all places, strata and versions, oldest first; of one computed anew the
+    newest last."""
     cursor = await connection.execute(
-        f"select {_COLUMNS} from {_FROM} where r.measure = any(%s) order by r.measure, r.period, p.computed_at, r.level, "
-        "r.key, r.stratifier, r.stratum".encode(),
-        [list(measures)],
+        f"select {_COLUMNS} from {_FROM} where r.measure = any(%(measures)s) and (%(all)s or r.period = any(%(periods)s)) "
+        "order by r.measure, r.period, p.computed_at, r.level, r.key, r.stratifier, r.stratum".encode(),
+        {"measures": list(measures), "all": periods is None, "periods": list(periods or ())},
     )
     return [_figure(row) for row in await cursor.fetchall()]
 

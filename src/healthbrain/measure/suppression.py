@@ -40,7 +40,7 @@ def suppress(figures: Sequence[Figure], one: Definition) -> list[Figure]:
     if not _about_people(one):
         return list(figures)
     hidden = hide([_counts(figure, one) for figure in figures], threshold(one))
-    return [_emptied(figure) if number in hidden else figure for number, figure in enumerate(figures)]
+    return [emptied(figure) if number in hidden else figure for number, figure in enumerate(figures)]
 
 
 def suppress_alone(figures: Sequence[Figure], one: Definition) -> list[Figure]:
@@ -49,7 +49,7 @@ def suppress_alone(figures: Sequence[Figure], one: Definition) -> list[Figure]:
         return _whole_only(figures)
     if not _about_people(one):
         return list(figures)
-    return [_emptied(f) if _small(_counts(f, one), threshold(one)) else f for f in figures]
+    return [emptied(f) if _small(_counts(f, one), threshold(one)) else f for f in figures]
 
 
 def suppress_periods(figures: Sequence[Figure], one: Definition) -> list[Figure]:
@@ -57,7 +57,7 @@ def suppress_periods(figures: Sequence[Figure], one: Definition) -> list[Figure]
     alone = suppress_alone(figures, one)
     small = [figure.to for figure in alone if figure.suppressed and grain_of(figure.period) == one.period]
     return [
-        _emptied(figure)
+        emptied(figure)
         if grain_of(figure.period) != one.period and any(figure.start <= day <= figure.to for day in small)
         else figure
         for figure in alone
@@ -139,10 +139,11 @@ def _computed_from_people(one: Definition) -> bool:
 
 
 def _whole_only(figures: Sequence[Figure]) -> list[Figure]:
-    return [figure if figure.level == "district" else _emptied(figure) for figure in figures]
+    return [figure if figure.level == "district" else emptied(figure) for figure in figures]
 
 
-def _emptied(figure: Figure) -> Figure:
+def emptied(figure: Figure) -> Figure:
+    """A figure of which nothing is told but that it is hidden."""
     return replace(
         figure, numerator=None, denominator=None, value=None, low=None, high=None, small=True, suppressed=True
     )

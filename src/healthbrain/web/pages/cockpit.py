@@ -16,7 +16,8 @@ from healthbrain import measure
 from healthbrain.access import Organisation, Tree
 from healthbrain.database import Connection
 from healthbrain.errors import Forbidden, NotFound
-from healthbrain.measure import Figure, Headline, Level, suppression
+from healthbrain.measure import Figure, Headline, Level, published, suppression
+from healthbrain.measure.published import Reach
 from healthbrain.web.charts import Chart
 from healthbrain.web.export import csv_response
 from healthbrain.web.geography import towns
@@ -135,7 +136,7 @@ async def _page(visit: Visit) -> tuple[CockpitPage, Area, list[list[object]]]:
         area = area_of(visit, tree, whole)
         people = await sees_people(visit, connection)
         heads = await measure.headline(connection, level=area.level, key=area.key)
-        heads = heads if people else suppression.suppress_headlines(heads)
+        heads = heads if people else await guarded(connection, heads, area)
         chosen = _chosen(heads, visit.query.get("measure", ""))
         if whole and not people and visit.query.get("measure", "") != chosen:
             chosen = await _showable(connection, heads) or chosen
@@ -146,12 +147,11 @@ async def _page(visit: Visit) -> tuple[CockpitPage, Area, list[list[object]]]:
         by_place = await measure.by_institution(connection, chosen, period or None) if chosen else []
         district = await measure.trend(connection, chosen) if chosen and whole and area.level != "district" else []
         weekly = await measure.trend(connection, _WEEKLY, level=area.level, key=area.key)
-        if chosen and not people:
-            known_measure = measure.definition(chosen)
-            by_town = suppression.suppress(by_town, known_measure)
-            by_place = suppression.suppress(by_place, known_measure)
-            series = suppression.suppress_alone(series, known_measure)
-            district = suppression.suppress_alone(district, known_measure)
+        if not people:
+            safe = await published.figures(connection, sorted({chosen, _WEEKLY} - {""}), Reach(whole=True))
+            by_town, by_place, series, district, weekly = (
+                published.as_published(one, safe) for one in (by_town, by_place, series, district, weekly)
+            )
         noticed = await alerts.noticed(visit, connection, tree, whole)
     places = [f for f in by_place if _belongs(tree, f, area, whole)]
     definition = measure.definition(chosen) if chosen else None
@@ -263,6 +263,13 @@ def _stale(visit: Visit, figure: Figure | None) -> str:
     if (visit.at - figure.computed_at).total_seconds() > 86400:
         return visit.language.say(N_("These figures were computed more than a day ago."))
     return ""
+
+
+async def guarded(connection: Connection, heads: Sequence[Headline], area: Area) -> list[Headline]:
+    """Headlines without small counts; of a place also without what figures of other places would give away."""
+    if area.level == "district" or area.alone:
+        return suppression.suppress_headlines(heads)
+    return await published.headlines(connection, heads)
 
 
 def _cards(said: Language, heads: Sequence[Headline], chosen: str, area: Area) -> list[Kpi]:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from healthbrain import measure
-from healthbrain.measure import Definition, Figure, Headline, suppression
+from healthbrain.measure import Definition, Figure, Headline, published, suppression
+from healthbrain.measure.published import Reach
 from healthbrain.web.charts import Chart
 from healthbrain.web.export import csv_response
 from healthbrain.web.geography import towns
@@ -79,7 +80,7 @@ async def measures(visit: Visit) -> Response:
         area = cockpit.area_of(visit, tree, await cockpit.sees_whole(visit, connection, tree))
         found = await measure.headline(connection, level=area.level, key=area.key)
         if not await cockpit.sees_people(visit, connection):
-            found = suppression.suppress_headlines(found)
+            found = await cockpit.guarded(connection, found, area)
     heads = {head.definition.id: head for head in found}
     asked, counted = visit.query.get("q", "").strip()[:80], bool(visit.query.get("counted"))
     shown = [
@@ -159,8 +160,12 @@ async def one_measure(visit: Visit) -> Response:
             for code in towns():
                 by_town[code] = await measure.trend(connection, definition.id, level="town", key=code)
         if not await cockpit.sees_people(visit, connection):
-            series = suppression.suppress_alone(series, definition)
-            by_town = _suppressed(by_town, definition)
+            if area.alone:
+                series = suppression.suppress_alone(series, definition)
+            else:
+                safe = await published.figures(connection, [definition.id], Reach(whole=True))
+                series = published.as_published(series, safe)
+                by_town = {code: published.as_published(own, safe) for code, own in by_town.items()}
     title = figures.title(said, definition)
     if visit.query.get("format") == "csv":
         return _csv(said, definition, area.name, series, by_town)
@@ -190,20 +195,6 @@ async def one_measure(visit: Visit) -> Response:
         rows=[(towns()[code].said(said), _values(said, definition, own, periods)) for code, own in by_town.items()],
     )
     return show(visit, "measure.html", page, crumbs=[*_crumbs(visit), Crumb(title)])
-
-
-def _suppressed(by_town: dict[str, list[Figure]], definition: Definition) -> dict[str, list[Figure]]:
-    """The towns' figures without small counts; the towns of one period are parts of the district's figure."""
-    periods: dict[tuple[str, str], list[Figure]] = {}
-    for own in by_town.values():
-        for figure in own:
-            periods.setdefault((figure.version, figure.period), []).append(figure)
-    shown = {
-        (figure.version, figure.period, figure.key): figure
-        for parts in periods.values()
-        for figure in suppression.suppress(parts, definition)
-    }
-    return {code: [shown[one.version, one.period, one.key] for one in own] for code, own in by_town.items()}
 
 
 def _values(said: Language, definition: Definition, own: Sequence[Figure], periods: Sequence[str]) -> list[str]:
