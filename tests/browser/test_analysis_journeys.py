@@ -182,3 +182,20 @@ def test_an_indicator_is_composed_previewed_tested_and_published_by_a_second_per
     second.goto("/measures")
     expect(second.locator("a[href='/measures/OWN-SEEN']")).to_have_count(1)
     second.close()
+
+
+def test_the_flow_of_patients_adds_up_to_the_visits_and_a_forecast_says_how_far_it_missed(
+    open_as: Callable[[str, str], Page],
+) -> None:
+    page = open_as("cdc", "/analysis?source=emr.visit&row=start:month&measure=count&ahead=1")
+    expect(page.locator("#analysis-result")).to_contain_text("平均误差为")
+    visits = int(page.locator("#pivot tfoot td, #pivot tr:has-text('合计') td").last.inner_text().replace(",", ""))
+    page.goto("/analysis?source=emr.visit&row=_town&col=_institution&measure=count")
+    rows = page.locator("#pivot tbody tr:not(:has-text('合计'))")
+    total = 0
+    for row in rows.all():
+        *cells, whole = (int(text.replace(",", "")) for text in row.locator("td").all_inner_texts())
+        assert sum(cells) == whole
+        total += whole
+    assert total == visits > 0
+    page.close()

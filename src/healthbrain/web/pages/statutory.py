@@ -441,6 +441,8 @@ def _area_of(view: _View, report: Report) -> Area:
 
 def _institution(tree: Tree, key: int) -> Area:
     node = tree[key]
+    if node.kind != "institution":
+        raise NotFound("there is no town or institution with this code")
     return Area("institution", str(key), node.name, node.code, tree.division(key)[:9])
 
 
