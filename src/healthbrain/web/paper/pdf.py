@@ -20,7 +20,7 @@ _LIGHTS = {
     "met": "#d3f0dc", "on_track": "#d3f0dc", "at_risk": "#fdebc8", "off_track": "#fbd5d5", "no_data": "#eceff1",
     "not_measurable": "#eceff1",
 }  # fmt: skip
-_ROOM = 220  # points that a table or the first chart needs; with less left a new page begins
+_ROOM_TABLE, _ROOM_CHART = 110, 220  # points that they need at least; with less left a new page begins
 _WIDTHS = (52, 92, 32, 42, 44, 54, 76, 40, 74, 48, 86, 36)
 
 
@@ -38,8 +38,8 @@ def pdf(said: Language, paper: Paper, digest: str = "") -> bytes:
     for section in paper.sections:
         rows = [_words(text, plain) for text in section.text.split("\n") if text.strip()]
         story += [KeepTogether([_words(section.heading, head), *rows[:1]]), *rows[1:]]
-    story += [CondPageBreak(_ROOM), _words(said.say(N_("All indicators")), head), _table(said, paper, small)]
-    story += [CondPageBreak(_ROOM), _words(said.say(N_("Charts")), head)]
+    story += [CondPageBreak(_ROOM_TABLE), _words(said.say(N_("All indicators")), head), _table(said, paper, small)]
+    story += [CondPageBreak(_ROOM_CHART), _words(said.say(N_("Charts")), head)]
     for line in paper.lines:
         drawn = drawing.pdf(line, fonts.REGULAR)
         if drawn is not None:
