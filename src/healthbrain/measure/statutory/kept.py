@@ -224,7 +224,7 @@ async def listed(
         "from statutory_report where id = any(%s)",
         [list(found)],
     )
-    wrong = dict(await cursor.fetchall())
+    wrong: dict[int, int] = dict(await cursor.fetchall())
     return [Listed(one, last[id_], wrong[id_]) for id_, one in found.items()]
 
 

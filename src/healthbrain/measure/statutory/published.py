@@ -44,8 +44,11 @@ async def published_at(
     whole: dict[str, list[Figure]] = defaultdict(list)
     parts: dict[tuple[str, str, str], list[Figure]] = defaultdict(list)
     for row in await cursor.fetchall():
+        measure, version, period, at, place, start, to, complete, above, below, value, bottom, top, small, *rest = row
+        sending, registered, as_of, computed_at, stratifier, stratum = rest
         figure = Figure(
-            *row[:8], plain(row[8]), plain(row[9]), *row[10:14], Coverage(row[14], row[15]), row[16], row[17], row[18], row[19],
+            measure, version, period, at, place, start, to, complete, plain(above), plain(below), value, bottom, top, small,
+            Coverage(sending, registered), as_of, computed_at, stratifier, stratum,
         )  # fmt: skip
         if figure.stratifier:
             parts[figure.measure, figure.stratifier, figure.period].append(figure)
