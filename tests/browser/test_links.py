@@ -22,6 +22,7 @@ VARYING = (
     (r"/residents/P\d+", "/residents/P"),
     (r"/records/(\w+)/.*", r"/records/\1"),
     (r"/(measures|catalogue)/.+", r"/\1/one"),
+    (r"/assessments/schemes/(?!new)[^/]+", "/assessments/schemes/one"),
     (r"/programmes/(?!report)[^/]+", "/programmes/one"),
     (r"/plans/[^/]+", "/plans/one"),
     (r"/indicators/[^/]+", "/indicators/one"),
