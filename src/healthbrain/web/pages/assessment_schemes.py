@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any
 
 import yaml
 from starlette.responses import RedirectResponse, Response
@@ -24,27 +23,14 @@ from healthbrain.runtime import assessments as seeing
 from healthbrain.runtime.assessments import Viewer
 from healthbrain.web import guard, wording
 from healthbrain.web.language import N_, Language
+from healthbrain.web.pages import assessment_form, figures
 from healthbrain.web.pages import assessment_words as words
-from healthbrain.web.pages import figures
+from healthbrain.web.pages.assessment_form import Typed
 from healthbrain.web.screen import Crumb, Toast, show
 from healthbrain.web.visit import Visit
 
 NEW = "new"
 _BLANK = 3  # empty lines under the last item
-_FIELDS = (
-    "group",
-    "measure",
-    "weight",
-    "rule",
-    "floor",
-    "target",
-    "steps",
-    "per",
-    "off",
-    "direction",
-    "take",
-    "missing",
-)
 SAID = {
     "created": N_("The scheme is kept as your own; it can be run now."),
     "changed": N_("The scheme is saved as a new version; earlier runs keep theirs."),
@@ -142,7 +128,7 @@ async def one_scheme(visit: Visit) -> Response:
         known = await measure.in_force(connection)
         if id_ == NEW:
             await visit.decide(connection, "administer", "assessment")
-            return _form(visit, reader, known, None, _empty(), how="copy")
+            return _form(visit, reader, known, None, assessment_form.empty(), how="copy")
         kept = await _found(connection, reader, id_)
         past = await assessment.versions(connection, id_) if kept.own else []
     if visit.query.get("format") == "yaml":
@@ -151,7 +137,7 @@ async def one_scheme(visit: Visit) -> Response:
         raw = kept.scheme.as_raw()
         if how == "copy":
             raw["title"] = {name: f"{text} 2" for name, text in raw["title"].items()}
-        return _form(visit, reader, known, kept, _typed(raw), how=how)
+        return _form(visit, reader, known, kept, assessment_form.typed_of(raw), how=how)
     page = _page(
         visit, reader, kept, known, [(one.number, one.change, one.by, visit.language.time(one.at)) for one in past]
     )
@@ -176,11 +162,11 @@ async def change(visit: Visit) -> Response:
             return RedirectResponse(
                 f"/assessments/schemes/{id_}?said={'retired' if action == 'retire' else 'resumed'}", 303
             )
-        typed = _from_form(items)
+        typed = assessment_form.from_form(items)
         how = "change" if action in {"change", "preview-change"} and kept is not None and kept.own else "copy"
         if action not in {"create", "change"}:
             return _form(visit, reader, known, kept, typed, how=how)
-        raw = _raw(typed, keep=kept.scheme.as_raw() if kept else {})
+        raw = assessment_form.raw_of(typed, keep=kept.scheme.as_raw() if kept else {})
         try:
             if action == "create" or kept is None:
                 made = await assessment.create(
@@ -301,105 +287,8 @@ def _number(text: str) -> Decimal:
     return found if found.is_finite() and abs(found) < 10**6 else Decimal(0)
 
 
-# -- the form
-
-_Typed = tuple[dict[str, str], list[dict[str, str]]]
-
-
-def _empty() -> _Typed:
-    return {
-        "excellent": "90",
-        "good": "80",
-        "pass": "60",
-        "least": "50",
-        "level": "institution",
-        "period": "quarter",
-    }, []
-
-
-def _typed(raw: Mapping[str, Any]) -> _Typed:
-    """A scheme's kept form as the fields of the form."""
-    head = {
-        "title": raw["title"].get("zh", ""), "title_en": raw["title"].get("en", ""),
-        "about": raw.get("about", {}).get("zh", "") or raw.get("about", {}).get("en", ""),
-        "source": raw.get("source", ""),
-        "weights": raw.get("weights", {}).get("zh", "") or raw.get("weights", {}).get("en", ""),
-        "peers": ", ".join(raw.get("peers", ())),
-        **{name: raw.get(name, "") for name in ("level", "period", "missing", "small", "least")}, **raw["grades"],
-    }  # fmt: skip
-    rows = []
-    for group in raw["groups"]:
-        for item in group["items"]:
-            row = {name: str(item.get(name, "")) for name in _FIELDS if name != "steps"}
-            row["group"] = group["title"].get("zh") or group["title"].get("en", "")
-            row["steps"] = ", ".join(f"{bound}:{share}" for bound, share in item.get("steps", {}).items())
-            row["note"] = item.get("note", "")
-            rows.append(row)
-    return head, rows
-
-
-def _from_form(items: Sequence[tuple[str, str]]) -> _Typed:
-    columns = {name: [value for key, value in items if key == f"item-{name}"] for name in (*_FIELDS, "note")}
-    count = max((len(values) for values in columns.values()), default=0)
-    rows = [
-        {name: values[n].strip() if n < len(values) else "" for name, values in columns.items()} for n in range(count)
-    ]
-    head = {key: value.strip() for key, value in items if not key.startswith("item-")}
-    return head, [row for row in rows if row["measure"] or row["weight"]]
-
-
-def _raw(typed: _Typed, keep: Mapping[str, Any]) -> dict[str, Any]:
-    """The kept form of what was typed; English texts that the form does not show stay as they were, where the Chinese did."""
-    head, rows = typed
-    title = {"zh": head.get("title", ""), "en": head.get("title_en", "")}
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault(row["group"], []).append(_raw_item(row))
-    english = {one["title"].get("zh", ""): one["title"].get("en", "") for one in keep.get("groups", ())}
-    return {
-        "title": {name: text for name, text in title.items() if text},
-        "about": _texts(head.get("about", ""), keep.get("about", {})),
-        "source": head.get("source", ""),
-        "weights": _texts(head.get("weights", ""), keep.get("weights", {})),
-        "level": head.get("level", ""),
-        "period": head.get("period", ""),
-        "peers": [one.strip() for one in head.get("peers", "").replace("，", ",").split(",") if one.strip()],
-        "grades": {grade: head.get(grade, "") for grade in assessment.GRADES[:-1]},
-        "missing": head.get("missing", "leave_out"),
-        "small": head.get("small", "score"),
-        "least": head.get("least", "50"),
-        "groups": [
-            {"id": str(number), "title": _named(name, english.get(name, "")), "items": items}
-            for number, (name, items) in enumerate(groups.items(), start=1)
-        ],
-    }
-
-
-def _texts(text: str, kept: Mapping[str, str]) -> dict[str, str]:
-    if not text:
-        return {}
-    return dict(kept) if text == (kept.get("zh") or kept.get("en")) else {"zh": text}
-
-
-def _named(name: str, english: str) -> dict[str, str]:
-    return {"zh": name, "en": english} if english else {"zh": name}
-
-
-def _raw_item(row: Mapping[str, str]) -> dict[str, Any]:
-    raw: dict[str, Any] = {
-        name: row[name] for name in (*_FIELDS, "note") if name not in {"group", "steps"} and row[name]
-    }
-    raw["rule"] = row["rule"] or "linear"
-    if row["steps"]:
-        pairs = [
-            one.partition(":") for one in row["steps"].replace("，", ",").replace("：", ":").split(",") if one.strip()
-        ]
-        raw["steps"] = {bound.strip(): share.strip() for bound, _, share in pairs}
-    return raw
-
-
 def _form(
-    visit: Visit, reader: Viewer, known: Sequence[Definition], kept: Kept | None, typed: _Typed, *, how: str,
+    visit: Visit, reader: Viewer, known: Sequence[Definition], kept: Kept | None, typed: Typed, *, how: str,
     refused: Incorrect | None = None,
 ) -> Response:  # fmt: skip
     said, (head, rows) = visit.language, typed
@@ -412,7 +301,7 @@ def _form(
             ("", wording.tell(said, refused.message))
         ]
     measures = [(one.id, f"{one.id} {figures.title(said, one)}") for one in known if one.period != "week"]
-    blank = dict.fromkeys((*_FIELDS, "note"), "")
+    blank = dict.fromkeys((*assessment_form.FIELDS, "note"), "")
     page = SchemePage(
         id=kept.scheme.id if kept else NEW,
         title=figures.words(said, kept.scheme.title) if kept and how == "change" else said.say(N_("New assessment scheme")),
