@@ -106,6 +106,22 @@ tables:
 
 
 BY_PERSON = first_of_its_kind("T-BY-PERSON", "person.toString() + '/' + service")
+BY_VISIT = definition_of(
+    f"""id: T-BY-VISIT{HEAD}kind: count
+population: {{from: last_seen, {PLACE}}}
+prepare:
+  seen_by:
+    from: encounter
+    with: [{{table: person, match: {{person: person}}, take: [town]}}]
+    fold: {{key: _id, last: start}}
+tables:
+  last_seen:
+    from: seen_by
+    where: start >= %from and start <= %to
+    one_per: {{key: _id, last: start}}
+""",
+    "T-BY-VISIT",
+)
 BY_SERVICE = first_of_its_kind("T-BY-SERVICE", "service + '/' + class")
 BOTH = first_of_its_kind(
     "T-BOTH",
@@ -373,7 +389,7 @@ def test_what_many_changes_add_up_to_is_what_counting_everything_gives(
     monkeypatch.setattr(kept_cells, "_MOST", most)
     chance = random.Random(seed)
     growing = Growing(tmp_path, some_cohort(chance))
-    chosen = [*DEFINITIONS, BY_PERSON, BY_SERVICE, TEAMS, SHARE, LATEST]
+    chosen = [*DEFINITIONS, BY_PERSON, BY_VISIT, BY_SERVICE, TEAMS, SHARE, LATEST]
 
     async def story() -> None:
         pool = await open_pool(dsn, size=2)
@@ -442,8 +458,8 @@ def test_a_step_that_fails_is_an_error_and_what_needs_it_is_not_carried_out() ->
 
 
 def test_a_key_that_begins_with_the_person_is_counted_by_person_and_another_is_not() -> None:
-    counted = counting([BY_PERSON, BY_SERVICE], library(), constants_at(TODAY))
-    assert [group.personal for group in counted.groups] == [True, False]
+    counted = counting([BY_PERSON, BY_VISIT, BY_SERVICE], library(), constants_at(TODAY))
+    assert [group.personal for group in counted.groups] == [True, True, False]
     built_in = [one for one in measure.built_in() if one.id in {"IND-Q-05", "BPHS-INF01"}]
     assert all(group.personal for group in counting(built_in, library(), constants_at(TODAY)).groups)
 

@@ -2,8 +2,8 @@
 
 Their rows of before and of now stand side by side in one set of base tables, as if they were different people: person 7 is
 -k before and k now. Nothing of one person ever meets another's, so each table has the rows of both, and the sign of `person`
-says what is to be taken away and what to be added. Rows of nobody (staff, teams) cannot be told apart so; when such
-rows have changed, before and now are counted one after the other.
+says what is to be taken away and what to be added. Rows of nobody (staff, teams) cannot be told apart so; what rests on a
+view of which such rows have changed is counted before and now one after the other.
 
 Counting few people is mostly planning of some hundreds of statements, which one core does for each; so two threads carry
 them out, each as soon as the tables that it reads are there.
@@ -28,6 +28,7 @@ from healthbrain.measure.tally import CELLS, COLUMNS, Counting, Group, statement
 
 _THREADS = 2
 _CHANGES = "changes"  # cells with a sign
+_BOTH = ("before", "now")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +53,35 @@ def count_changes(
     connection.execute(f"create or replace table {_CHANGES} ({COLUMNS})")
     connection.execute(f"create or replace view delivery_day as from {parquet(folder, new.deliveries)}")
     make_calendars(connection, calendars, "table")
-    row = connection.execute("select bool_or(person is null) from touched").fetchone()
-    sides = (("-1", ("before",)), ("1", ("now",))) if row and row[0] else (("sign(b.person)", ("before", "now")),)
-    for sign, times in sides:
-        _base_tables(connection, folder, old, counted, groups, times)
+    nobodys = _of_nobody(connection, old)
+    apart = [group for group in groups if _views(counted, group) & nobodys]
+    together = [group for group in groups if not _views(counted, group) & nobodys]
+    passes = (("sign(b.person)", _BOTH, together), ("-1", ("before",), apart), ("1", ("now",), apart))
+    for sign, times, own in passes:
+        _base_tables(connection, folder, old, counted, own, times)
         # few rows: passing them between threads costs more than the work on them
         connection.execute("set threads = 1")
-        carry_out(connection, list(steps(counted, groups, sign, together=len(times) == 2)))
+        carry_out(connection, list(steps(counted, own, sign, together=times == _BOTH)))
         connection.execute(f"set threads = {_THREADS}")
+        for made, kind, _ in queries(counted, own):
+            connection.execute(f"drop {kind} {made.name}")
     make_cells(connection)
     connection.execute(f"insert into {CELLS} by name from {_CHANGES}")
+
+
+def _views(counted: Counting, group: Group) -> frozenset[str]:
+    """The library's views on which a group rests."""
+    return frozenset(one.name.removeprefix(BASE) for one in counted.tables([group]) if one.name.startswith(BASE))
+
+
+def _of_nobody(connection: duckdb.DuckDBPyConnection, old: Base) -> frozenset[str]:
+    """The views of which rows of nobody came or went."""
+    parts = [
+        f"select '{view}' as view from {kind}_{view} where person is null"
+        for view in old.views
+        for kind in ("come", "gone")
+    ]
+    return frozenset(view for (view,) in connection.execute(" union ".join(parts)).fetchall())
 
 
 def _base_tables(
@@ -70,7 +90,7 @@ def _base_tables(
     old: Base,
     counted: Counting,
     groups: Sequence[Group],
-    times: Collection[str],
+    times: Sequence[str],
 ) -> None:
     """The rows of the touched people, before or now or both, in the columns that somebody reads."""
     tables = counted.tables(groups)
@@ -80,7 +100,7 @@ def _base_tables(
             continue
         view = made.name.removeprefix(BASE)
         columns = ", ".join(name(one) for one in made.kinds if one in needed[made.name] and one != "person")
-        if len(times) == 2:
+        if times == _BOTH:
             query = f"""with theirs as materialized (select {columns}, k, _id in (select _id from gone_{view}) as gone
                 from ({rows_of(folder, old.views[view], "person in (select person from touched)")}) join touched using (person))
                 select {columns}, -k as person from theirs union all select {columns}, k from theirs where not gone
@@ -105,7 +125,7 @@ def steps(counted: Counting, groups: Sequence[Group], sign: str, *, together: bo
         here.add(made.name)
     touched = dict[frozenset[str], str]()
     for number, group in enumerate(groups):
-        views = frozenset(one.name.removeprefix(BASE) for one in counted.tables([group]) if one.name.startswith(BASE))
+        views = _views(counted, group)
         if together and views not in touched:
             touched[views] = f"touched_{len(touched)}"
             yield Step(touched[views], frozenset(), (_touched_by(views, touched[views]),))
