@@ -32,9 +32,13 @@ _SHAPES: dict[Span, str] = {
 
 def check_period(scheme: Scheme, period: str) -> None:
     """Raises Incorrect when the period is none of the scheme's kind."""
-    if not re.fullmatch(_SHAPES[scheme.period], period):
-        example = {"year": "2026", "quarter": "2026-Q3", "month": "2026-09"}[scheme.period]
-        raise Incorrect(f"this scheme assesses a {scheme.period}, such as {example}")
+    if re.fullmatch(_SHAPES[scheme.period], period):
+        return
+    if scheme.period == "year":
+        raise Incorrect("this scheme assesses a year, such as 2026")
+    if scheme.period == "quarter":
+        raise Incorrect("this scheme assesses a quarter, such as 2026-Q3")
+    raise Incorrect("this scheme assesses a month, such as 2026-09")
 
 
 async def gather(connection: Connection, scheme: Scheme, period: str, candidates: Sequence[Unit]) -> Inputs:
