@@ -29,6 +29,7 @@ from healthbrain.measure.entries import Entered, Given
 from healthbrain.measure.workbench import definition_from, drafts
 
 REASON = "urn:healthbrain:ext:correction-reason"  # on a MeasureReport: why it replaces the value that holds
+_MARKS = (b'"Measure"', b'"MeasureReport"', b"<Measure>", b"<MeasureReport>", b"<Measure ", b"<MeasureReport ")
 _CHINA = timezone(timedelta(hours=8))
 
 
@@ -69,7 +70,7 @@ class MeasureIntake:
     async def bundle(self, call: Call) -> Answer:
         """POST / with a transaction or a batch; of a transaction its Measures and MeasureReports are taken in."""
         raw = await call.body()
-        if b"Measure" not in raw:
+        if not any(mark in raw for mark in _MARKS):  # nearly every bundle: not read twice
             return await self._writing.bundle(call)
         try:
             sent = await read_fhir(raw)
