@@ -1,7 +1,7 @@
 """Judging monitors in the background: each saved question with a threshold is asked as its owner, with what the owner may see now.
 
 An owner whose account is closed, or who may no longer see figures, is not asked for; the monitor says so. Nothing that the
-owner could not see on opening the question is written down.
+owner could not see on opening the question is written down. Each judging leaves a trace in the audit log, as the owner's.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
-from healthbrain import access, identity
+from healthbrain import access, audit, identity
 from healthbrain.database import Connection
 from healthbrain.errors import Forbidden, HealthBrainError
 from healthbrain.lake import Lake
@@ -50,6 +50,9 @@ async def _judged(platform: Platform, lake: Lake, one: Due, at: datetime) -> Jud
         asked = analysis.question_of(one.question)
         async with platform.pool.connection() as connection:
             who = await _owner(connection, one.owner, at)
+            platform.audit.note(
+                audit.Event.of(who, at, "E", "indicator", str(one.id), detail="monitor judged", interaction="monitor")
+            )
             figures = await access.decide(connection, who, "read", "indicator", at, patients_of=identity.patients_of)
             if analysis.source_of(asked.source).published:
                 reach = await _reach(connection, who, figures, at)
