@@ -238,3 +238,47 @@ def test_a_statement_that_reads_anything_but_the_views_it_is_offered_is_refused(
 def test_a_view_is_called_by_letters_and_underscores_in_a_statement() -> None:
     assert table_of("public-health.mental_health") == "public_health_mental_health"
     assert derived.CARRIED == materialised.CARRIED
+
+
+def charged(number: int, encounter: str, category: str, amount: float) -> dict[str, Any]:
+    return {
+        "resourceType": "ChargeItem", "id": f"f{number}", "status": "billable", "subject": {"reference": "Patient/p1"},
+        "context": {"reference": f"Encounter/{encounter}"}, "occurrenceDateTime": "2026-11-02T10:00:00+08:00",
+        "code": {"coding": [{"system": "urn:healthbrain:cs:fee-category", "code": category}], "text": "x"},
+        "priceOverride": {"value": amount, "currency": "CNY"},
+    }  # fmt: skip
+
+
+def met(id_: str, kind: str) -> dict[str, Any]:
+    return {
+        "resourceType": "Encounter", "id": id_, "status": "finished", "class": {"code": kind}, "subject": {"reference": "Patient/p1"},
+        "period": {"start": "2026-11-02T09:00:00+08:00", "end": "2026-11-04T09:00:00+08:00"},
+    }  # fmt: skip
+
+
+def test_costs_of_visits_and_stays_are_those_of_the_charges_that_were_sent(dsn: str, tmp_path: Path) -> None:
+    async def story(pool: Pool) -> None:
+        await put(pool, patient(1, "310118001"), met("v1", "AMB"), met("v2", "AMB"), met("s1", "IMP"))
+        await put(
+            pool, charged(1, "v1", "02", 25), charged(2, "v1", "04", 40), charged(3, "v1", "09", 120.5), charged(4, "v1", "09", -20.5),
+            charged(5, "s1", "01", 100), charged(6, "s1", "11", 300), {**charged(7, "s1", "09", 1), "status": "entered-in-error"},
+        )  # fmt: skip
+        await lake.sync(pool, tmp_path, AT)
+        assert warehouse.rebuild(tmp_path, AT).failed == 0
+        connection = engine.connect(tmp_path / "scratch")
+        state = Lake(tmp_path).state()
+        found = {
+            name: connection.execute(
+                f"select id, total, drugs, tests, drug_share, lines from {warehouse.relation(tmp_path, find('medical-service', name), state)}"
+            ).fetchall()
+            for name in ("visit_cost", "stay_cost")
+        }
+        lines = connection.execute(
+            f"select sum(amount), sum(drug_amount), count(distinct category), min(class), max(class) from "
+            f"{warehouse.relation(tmp_path, find('medical-service', 'charge'), state)}"
+        ).fetchone()
+        connection.close()
+        assert found == {"visit_cost": [("v1", 165, 100, 40, 60.61, 4)], "stay_cost": [("s1", 400, 300, 0, 75, 2)]}
+        assert lines == (565, 400, 5, "AMB", "IMP")
+
+    run(dsn, story)

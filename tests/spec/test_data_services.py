@@ -21,7 +21,8 @@ from healthbrain.api.data_services import DataServices
 from healthbrain.errors import Busy, Gone, Incorrect
 from healthbrain.lake import warehouse
 from healthbrain.measure import services
-from healthbrain.measure.services import registry_of, service
+from healthbrain.measure.services import Row, registry_of, service
+from healthbrain.measure.services.read import _complemented
 from healthbrain.runtime.models import compute_models
 from healthbrain.web import create_web
 from healthbrain.web.pages import quality_control
@@ -171,6 +172,17 @@ async def test_who_sees_figures_only_gets_no_figure_of_few_people(hb: World) -> 
     assert "2026-05,,," in rows
 
 
+def test_one_institution_hidden_alone_is_not_told_by_the_total_and_the_others() -> None:
+    rows = [Row("2026-03", 1, 9, 9, 1), Row("2026-03", 2, None, None, None, hidden=True), Row("2026-03", 3, 7, 7, 1)]
+    rows += [Row("2026-04", 1, 9, 9, 1), Row("2026-04", 2, 8, 8, 1), Row("2026-05", 2, None, None, None, hidden=True)]
+    sizes: dict[tuple[str, int | None], float] = {
+        ("2026-03", 1): 9, ("2026-03", 2): 2, ("2026-03", 3): 7, ("2026-04", 1): 9, ("2026-04", 2): 8, ("2026-05", 2): 2,
+    }  # fmt: skip
+    shown = _complemented(rows, sizes)
+    assert [(row.month, row.unit) for row in shown if row.hidden] == [("2026-03", 2), ("2026-03", 3), ("2026-05", 2)]
+    assert shown[2].value is None
+
+
 async def test_the_quality_control_page_is_served_by_the_services_alone(hb: World) -> None:
     before = {id_: await calls(hb, id_) for id_ in quality_control.INDICATORS}
     answer = await page(hb, "/quality-control", "leader")
@@ -219,7 +231,7 @@ async def test_the_index_page_shows_components_and_inputs_and_refuses_who_sees_o
     for text in ("病例发生率", "报告及时率", "food-safety.exposure", "建议"):
         assert text in answer.text, text
     assert (await page(hb, "/food-safety-index?area=nowhere", "city")).status_code == 404
-    assert "case_rate" not in (await page(hb, "/food-safety-index?format=csv", "city")).text.splitlines()[0]
+    assert (await page(hb, "/food-safety-index?format=csv", "city")).text.count("全区") == 18
     for who in ("leader", "manager", "doctor"):  # the index is about every institution of the platform
         assert (await page(hb, "/food-safety-index", who)).status_code == 403
 

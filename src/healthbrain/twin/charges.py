@@ -26,7 +26,7 @@ _TESTS = {
     "hbv": "12.00",
 }  # fmt: skip
 _OPERATION, _MATERIAL = Decimal("1350.00"), Decimal("420.00")
-_PACKS_A_STAY = 3
+_PACKS, _PACKS_A_STAY = 2, 6  # of each drug
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def fees(visit: Visit) -> tuple[Fee, ...]:
         found.append(Fee("04", len(visit.panels), tests))
     for category in ("09", "11"):
         packs = [price(code) for code in visit.drugs if _drug_category(code) == category]
-        times = _PACKS_A_STAY if stay else 1
+        times = _PACKS_A_STAY if stay else _PACKS
         if packs:
             found.append(Fee(category, len(packs) * times, sum(packs, Decimal(0)) * times))
     if visit.procedures:

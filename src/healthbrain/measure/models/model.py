@@ -38,10 +38,11 @@ class Component:
     above: str
     below: str
     inputs: tuple[str, ...]  # views that it reads
+    least: float = 1.0  # below the line, for a value
 
     def value(self, above: float, below: float) -> float | None:
-        """None where there is nothing below the line."""
-        return self.per * above / below if below > 0 else None
+        """None where there is too little below the line."""
+        return self.per * above / below if below >= self.least else None
 
     def score(self, value: float) -> float:
         """Between 0 and 100."""
@@ -129,5 +130,5 @@ def _component(raw: Mapping[str, Any], offered: list[View], where: str) -> Compo
         raise Incorrect(f"{where}: a weight is above zero, and best and worst differ")
     return Component(
         raw["id"], raw["title"], raw["unit"], raw["explain"], float(raw["weight"]), float(raw["per"]), float(raw["best"]),
-        float(raw["worst"]), raw["above"], raw["below"], tuple(sorted(reads)),
+        float(raw["worst"]), raw["above"], raw["below"], tuple(sorted(reads)), float(raw.get("least", 1)),
     )  # fmt: skip

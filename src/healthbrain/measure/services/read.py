@@ -7,7 +7,7 @@ Who may not see people gets no figure that rests on fewer than a handful of thin
 # ruff: noqa: S608  # statements are of the registry; paths are quoted by lake.engine, keys are numbers
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -58,7 +58,7 @@ def read_statement(one: Service, folder: Path, asked: Mapping[str, str], unit: i
     connection = engine.connect(folder / "scratch", memory="1GB")
     try:
         connection.execute(MACROS)
-        seen = _owned(reader.organisations, unit)
+        seen = _owned(reader.organisations, unit if reader.people else None)
         for view in views:
             rows = warehouse.relation(folder, view, state)
             connection.execute(f"create view {table_of(view.id)} as select * from {rows} where {seen}")
@@ -71,8 +71,12 @@ def read_statement(one: Service, folder: Path, asked: Mapping[str, str], unit: i
         ).fetchall()
     finally:
         connection.close()
-    rows_ = tuple(_row(one, reader, *row) for row in found)
-    return Read(rows_, min((at for at in moments if at), default=None))
+    rows_ = [_row(one, reader, *row) for row in found]
+    if apart and not reader.people:
+        sizes = {(str(row[0]), row[1]): float(row[4] or 0) for row in found}
+        rows_ = _complemented(rows_, sizes)
+    shown = tuple(row for row in rows_ if unit is None or row.unit == unit)
+    return Read(shown, min((at for at in moments if at), default=None))
 
 
 def _owned(organisations: tuple[int, ...] | None, unit: int | None) -> str:
@@ -80,6 +84,18 @@ def _owned(organisations: tuple[int, ...] | None, unit: int | None) -> str:
         return "true" if unit is None else f"_owner = {int(unit)}"
     mine = organisations if unit is None else tuple(key for key in organisations if key == unit)
     return f"_owner in ({', '.join(str(int(key)) for key in mine)})" if mine else "false"
+
+
+def _complemented(rows: Sequence[Row], sizes: Mapping[tuple[str, int | None], float]) -> list[Row]:
+    """Where one institution alone is hidden in a month, the smallest other is hidden too: the total less the others would tell."""
+    hidden: set[tuple[str, int | None]] = set()
+    for month in {row.month for row in rows}:
+        mine = [row for row in rows if row.month == month]
+        if sum(row.hidden for row in mine) == 1 and len(mine) > 1:
+            others = [row for row in mine if not row.hidden]
+            least = min(others, key=lambda row: (sizes[row.month, row.unit], row.unit or 0))
+            hidden.add((month, least.unit))
+    return [Row(r.month, r.unit, None, None, None, hidden=True) if (r.month, r.unit) in hidden else r for r in rows]
 
 
 def _row(one: Service, reader: Reader, month: str, unit: int | None, above: float, below: float, counted: float) -> Row:

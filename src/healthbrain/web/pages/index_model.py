@@ -1,12 +1,12 @@
 """The food-safety index with its components: value, course, towns, what it is made of and which views it reads (HUB-EX-08, APP-PH-27).
 
-The index is about the whole district by towns of residence, so whoever sees only the own institution is refused. Counts of towns and what
-can be worked out from them are shown to those who may see people; others get the level of a component.
+The index is about the whole district by towns of residence, so whoever sees only the own institution is refused. Counts of towns, small
+counts and what can be worked out from them are shown to those who may see people; others get the level of a component.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from starlette.responses import Response
@@ -15,6 +15,7 @@ from healthbrain.errors import Forbidden, NotFound
 from healthbrain.lake import library
 from healthbrain.measure import models
 from healthbrain.measure.models import DISTRICT, Component, Model, Part, Value
+from healthbrain.measure.suppression import THRESHOLD
 from healthbrain.web.charts import Chart, Series
 from healthbrain.web.export import csv_response
 from healthbrain.web.geography import towns
@@ -23,6 +24,7 @@ from healthbrain.web.screen import Crumb, show
 from healthbrain.web.visit import Visit
 from healthbrain.web.wording import tell
 
+Shown = Callable[[Part], bool]  # whether the numbers of a component may be shown
 _LEVELS = ((80.0, N_("good"), "ok"), (60.0, N_("fair"), ""), (0.0, N_("poor"), "warn"))
 
 
@@ -113,7 +115,10 @@ async def index_page(visit: Visit) -> Response:
         raise NotFound("there are no values of the index for this area")
     mine = series.get(area, [])
     shown = _month(mine, visit.query.get("month", ""))
-    counts = people or area == DISTRICT
+
+    def counts(part: Part) -> bool:
+        return people or (area == DISTRICT and not _few(part))
+
     if visit.query.get("format") == "csv":
         return _file(said, model, mine, counts=counts)
     warns = models.warnings(model, [one for one in mine if one.complete])
@@ -130,7 +135,7 @@ async def index_page(visit: Visit) -> Response:
         parts=[_part(said, one, part, model, counts=counts) for one, part in zip(model.components, shown.parts, strict=True)] if shown else [],
         components=[said.pick(one.title) for one in model.components],
         towns=_towns(said, model, series, shown.month if shown else ""),
-        inputs=input_lines(said, model), counts_shown=counts, csv=visit.at_url(format="csv"),
+        inputs=input_lines(said, model), counts_shown=people, csv=visit.at_url(format="csv"),
     )  # fmt: skip
     if people and area != DISTRICT:
         visit.note("R", "indicator", model.id, detail=f"area={area}")
@@ -169,16 +174,22 @@ def _month_name(said: Language, shown: Value | None) -> str:
     return name if shown.complete else f"{name} ({open_})"
 
 
-def _part(said: Language, one: Component, part: Part, model: Model, *, counts: bool) -> PartLine:
+def _few(part: Part) -> bool:
+    """Whether it rests on so few that somebody could be known."""
+    return 0 < part.above < THRESHOLD or 0 < part.below < THRESHOLD
+
+
+def _part(said: Language, one: Component, part: Part, model: Model, *, counts: Shown) -> PartLine:
+    shown = counts(part)
     level, look = _level(said, part.score)
     points = None if part.score is None else part.score * one.weight / model.weight
     hidden = "—"
     return PartLine(
         said.pick(one.title), said.pick(one.explain),
-        f"{said.number(part.value, 1)} {said.pick(one.unit)}" if counts and part.value is not None else hidden,
-        f"{said.number(part.above)} / {said.number(part.below)}" if counts else hidden,
-        f"{said.number(one.best)} → {said.number(one.worst)}", said.number(part.score, 1) if counts else hidden,
-        said.number(one.weight), said.number(points, 1) if counts else hidden, level, look,
+        f"{said.number(part.value, 1)} {said.pick(one.unit)}" if shown and part.value is not None else hidden,
+        f"{said.number(part.above)} / {said.number(part.below)}" if shown else hidden,
+        f"{said.number(one.best)} → {said.number(one.worst)}", said.number(part.score, 1) if shown else hidden,
+        said.number(one.weight), said.number(points, 1) if shown else hidden, level, look,
         [(f"/catalogue/{view.replace('.', '/')}", view) for view in one.inputs],
     )  # fmt: skip
 
@@ -213,10 +224,11 @@ def _warns(said: Language, model: Model, why: str) -> str:
     return ""
 
 
-def _chart(said: Language, model: Model, mine: Sequence[Value], *, counts: bool) -> Chart:
+def _chart(said: Language, model: Model, mine: Sequence[Value], *, counts: Shown) -> Chart:
     series = [Series(said.pick(model.title), [one.value for one in mine])]
-    for place, component in enumerate(model.components if counts else ()):
-        series.append(Series(said.pick(component.title), [one.parts[place].score for one in mine]))
+    for place, component in enumerate(model.components):
+        parts = [one.parts[place] for one in mine]
+        series.append(Series(said.pick(component.title), [part.score if counts(part) else None for part in parts]))
     open_from = next((one.month for one in mine if not one.complete), "")
     return Chart(
         "index", said.say(N_("Index and components by month")), [one.month for one in mine], series, digits=1,
@@ -225,14 +237,14 @@ def _chart(said: Language, model: Model, mine: Sequence[Value], *, counts: bool)
     )  # fmt: skip
 
 
-def _file(said: Language, model: Model, mine: Sequence[Value], *, counts: bool) -> Response:
+def _file(said: Language, model: Model, mine: Sequence[Value], *, counts: Shown) -> Response:
     head = [said.say(N_("Month")), said.say(N_("Area")), said.pick(model.title), said.say(N_("Known weight"))]
     rows: list[list[object]] = []
     points = said.say(N_("Score"))
-    for component in model.components if counts else ():
+    for component in model.components:
         head += [said.pick(component.title), f"{said.pick(component.title)} {points}"]
     for one in mine:
-        parts = [value for part in one.parts for value in (part.value, part.score)] if counts else []
+        parts = [value for part in one.parts for value in ((part.value, part.score) if counts(part) else (None, None))]
         rows.append([one.month, _name(said, one.area), one.value, one.known, *parts])
     notes = [f"{model.id} {model.version}", said.pick(model.remark)]
     return csv_response(f"{model.id}.csv", head, rows, notes)
