@@ -7,7 +7,6 @@ leaves; when it cannot be kept, nothing is shown.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 import time
@@ -24,6 +23,7 @@ from healthbrain.api.answer import Answer, MethodNotAllowed, of_error, send
 from healthbrain.api.audits import Audits
 from healthbrain.api.bulk import Bulk
 from healthbrain.api.call import Call, Receive, Scope, Send
+from healthbrain.api.deadlines import Deadlines
 from healthbrain.api.offers import Offers
 from healthbrain.api.operations import Operations
 from healthbrain.api.platform import Platform
@@ -68,6 +68,7 @@ class Fhir:
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
         self._gangway = lending.Gangway()
+        self._deadlines = Deadlines()
         self._rates = Rates(platform.settings.rate_limit, platform.settings.data / "rates")
         self._agreed_rates: dict[int, Rates] = {}
         self._since = platform.clock()
@@ -127,7 +128,7 @@ class Fhir:
     async def _limited(self, call: Call) -> Answer:
         seconds = READ_SECONDS if call.method in _SAFE else WRITE_SECONDS
         try:
-            async with asyncio.timeout(seconds):  # leaving by cancellation cancels the query in the database
+            with self._deadlines.within(seconds):  # leaving by cancellation cancels the query in the database
                 return await self._answer(call)
         except TimeoutError:
             text = f"it took longer than {seconds:.0f} s and was stopped; ask for less at once"
