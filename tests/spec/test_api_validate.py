@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import multiprocessing
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.api_world import World, inhabited, world
+
+from healthbrain.api import validating
 
 pytestmark = pytest.mark.anyio
 
@@ -179,3 +183,64 @@ async def test_stored_code_systems_questionnaires_and_our_tables_are_used(hb: Wo
     response |= {"item": [{"linkId": "1", "answer": [{"valueString": "x"}]}]}
     found = await told(hb, "QuestionnaireResponse/$validate", response)
     assert found == ["error QuestionnaireResponse.item[0].answer[0].value"]
+
+
+EVIL = "urn:profiles:evil"
+DEEP = "%resource.descendants()"
+ENDLESS = f"{DEEP}.where({DEEP}.where({DEEP}.where({DEEP}.where({DEEP}.count() > 0).count() > 0).count() > 0).count() > 0).count() > 0"
+
+
+def evil(rules: int) -> dict[str, Any]:
+    constraints = [{"key": f"e-{n}", "severity": "error", "human": "x", "expression": ENDLESS} for n in range(rules)]
+    return {
+        **ADULT_PROFILE, "id": "evil", "url": EVIL,
+        "differential": {"element": [{"id": "Patient", "path": "Patient", "constraint": constraints}]},
+    }  # fmt: skip
+
+
+async def test_a_long_validation_does_not_hold_up_others(hb: World) -> None:
+    assert (await hb.ask("PUT", "StructureDefinition/evil", json=evil(100))).status_code == 201
+    crowd = patient(gender="male", contact=[{"name": {"family": f"f{n}"}} for n in range(1500)])
+    asked = parameters(crowd, profile=EVIL)
+    validation = asyncio.create_task(hb.ask("POST", "Patient/$validate", "QPZS", json=asked))
+    answered = 0
+    while not validation.done():
+        assert (await hb.ask("GET", "Patient/a-zs", "QPZS")).status_code == 200
+        answered += 1
+    answer = await validation
+    assert answer.status_code == 200, answer.text
+    costly = [one for one in answer.json()["issue"] if one["code"] == "too-costly"]
+    assert len(costly) == 100
+    assert answered > 2, "others were answered while it ran"
+
+
+async def test_what_runs_apart_finds_the_same(hb: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    unknown = {"coding": [{"system": "urn:own", "code": "99"}]}
+    asked = parameters(patient(maritalStatus=unknown, birthDate="1961.5"), profile="urn:profiles:resident")
+    here = await hb.ask("POST", "Patient/$validate", "QP00", json=asked)
+    monkeypatch.setattr(validating, "_LARGE", 0)
+    apart = await hb.ask("POST", "Patient/$validate", "QP00", json=asked)
+    assert apart.json() == here.json()
+    about = {
+        "resourceType": "Observation",
+        "status": "final",
+        "code": {"text": "x"},
+        "subject": {"reference": "Patient/a-zs"},
+    }
+    for monkey in (0, 1 << 20):
+        monkeypatch.setattr(validating, "_LARGE", monkey)
+        answer = await hb.ask("POST", "Observation/$validate", "QPZS", json=about)
+        assert [one["severity"] for one in answer.json()["issue"]].count("error") == 0
+
+
+async def test_a_validation_that_takes_too_long_is_ended_and_the_next_one_is_done(
+    hb: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await hb.ask("PUT", "StructureDefinition/evil", json=evil(10))).status_code == 201
+    crowd = patient(contact=[{"name": {"family": f"f{n}"}} for n in range(1500)])
+    monkeypatch.setattr(validating, "LONGEST", 0.05)
+    answer = await hb.ask("POST", "Patient/$validate", "QPZS", json=parameters(crowd, profile=EVIL))
+    assert (answer.status_code, answer.json()["issue"][0]["code"]) == (503, "timeout")
+    monkeypatch.setattr(validating, "LONGEST", 60.0)
+    assert (await hb.ask("POST", "Patient/$validate", "QPZS", json=crowd)).status_code == 200
+    assert not [one for one in multiprocessing.active_children() if one.name == "validation"]

@@ -2,14 +2,14 @@
 
 POST /Type/$validate and /Type/id/$validate, the resource as the body or in Parameters with `mode` and `profile`, which
 may stand in the query too. Without a resource the stored one is validated. The validation itself is pure
-(healthbrain.fhir.profile); what it asks for and is not at hand (profiles, value sets, resources referred to) is read
-from the store between two passes, until it asks for nothing new.
+(healthbrain.fhir.profile); what it asks for (profiles, value sets, resources referred to) is read from the store. Where it runs, and
+for how long: validating.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, cast, get_args
 
 from healthbrain.access import Gate
@@ -19,14 +19,13 @@ from healthbrain.api.call import Call
 from healthbrain.api.code_tables import code_table
 from healthbrain.api.lending import ask
 from healthbrain.api.platform import Platform
+from healthbrain.api.validating import Validating, Wanted
 from healthbrain.errors import Forbidden, Incorrect, Invalid, Issue, NotFound
 from healthbrain.exchange import read_fhir
 from healthbrain.fhir import dump, reference
-from healthbrain.fhir.profile import Mode, as_operation_outcome, validate_resource
+from healthbrain.fhir.profile import Mode, as_operation_outcome
 from healthbrain.scope import EVERYTHING
-
-_PASSES = 12  # profiles built on profiles that bind value sets that include value sets ...
-_MOST_LOOKUPS = 500
+from healthbrain.store import Stored
 
 Resource = dict[str, Any]
 
@@ -37,6 +36,7 @@ class Operations:
     def __init__(self, platform: Platform, gate: Gate) -> None:
         self._platform = platform
         self._gate = gate
+        self._validating = Validating()
 
     async def validate(self, call: Call, type_: str, id_: str | None) -> Answer:
         """POST /Type/$validate, /Type/id/$validate: always 200 with an OperationOutcome when the body can be read"""
@@ -47,16 +47,17 @@ class Operations:
         asked = _asked(call, await read_fhir(raw) if raw.strip() else None)
         if asked.mode == "delete":
             return await self._deletion(call, type_, id_)
-        resource = asked.resource
+        resource, size = asked.resource, len(raw)
         if resource is None:
             if id_ is None:
                 raise Incorrect("send the resource to validate, as the body or in a parameter named 'resource'")
-            resource = await self._stored(call, type_, id_)
+            stored = await self._stored(call, type_, id_)
+            resource, size = stored.resource, len(stored.body)
         if resource.get("resourceType") != type_:
             raise Invalid(f"the resource is not of type {type_}")
         if id_ is not None and resource.get("id", id_) != id_:
             raise Invalid("the id in the resource is not the one in the address")
-        issues = await self._issues(call, resource, asked)
+        issues = await self._issues(call, resource, size, asked)
         return Answer(200, dump(as_operation_outcome(issues)))
 
     async def _deletion(self, call: Call, type_: str, id_: str | None) -> Answer:
@@ -68,7 +69,7 @@ class Operations:
         await ask(self._platform.readers, lambda connection: read(connection, type_, id_, scope=scope))
         return Answer(200, dump(as_operation_outcome([])))
 
-    async def _stored(self, call: Call, type_: str, id_: str) -> Resource:
+    async def _stored(self, call: Call, type_: str, id_: str) -> Stored:
         scope = await self._gate.decide(call.who, "read", type_, call.at)
         if not scope.identified:
             raise Forbidden(f"as {call.who.role} you see figures, not single residents")
@@ -76,28 +77,17 @@ class Operations:
         stored = await ask(self._platform.readers, lambda connection: read(connection, type_, id_, scope=scope))
         if stored.patient is not None:
             call.trace.patients.add(stored.patient)
-        return stored.resource
+        return stored
 
-    async def _issues(self, call: Call, resource: Resource, asked: _Asked) -> list[Issue]:
-        """Validate, read what was asked for and not at hand, and validate again until nothing new is asked for."""
-        shelf, issues = _Shelf(), list[Issue]()
-        for _ in range(_PASSES):
-            issues = validate_resource(
-                resource,
-                profiles=asked.profiles,
-                lookup=lambda url: shelf.find("StructureDefinition", url),
-                value_sets=lambda url: shelf.find("ValueSet", url),
-                code_systems=lambda url: shelf.find("CodeSystem", url) or code_table(url),
-                questionnaires=lambda url: shelf.find("Questionnaire", url),
-                resolve=lambda text: shelf.find("", text),
-                mode=asked.mode,
-                at=call.at,
-            )
-            if not shelf.missed:
-                break
-            for kind, key in sorted(shelf.missed):
-                shelf.put(kind, key, await (self._conformance(kind, key) if kind else self._target(call, key)))
-        return issues
+    async def _issues(self, call: Call, resource: Resource, size: int, asked: _Asked) -> list[Issue]:
+        async def find(kind: str, key: str) -> Resource | None:
+            if not kind:
+                return await self._target(call, key)
+            found = await self._conformance(kind, key)
+            return code_table(key) if found is None and kind == "CodeSystem" else found
+
+        wanted = Wanted(resource, size, tuple(asked.profiles), asked.mode, call.at)
+        return await self._validating.issues(wanted, find)
 
     async def _conformance(self, type_: str, canonical: str) -> Resource | None:
         """A profile, value set, code system or questionnaire by url and version; these are about no patient and open to all (scope.OPEN_TYPES)."""
@@ -115,7 +105,7 @@ class Operations:
         if target.form != "relative":
             return None
         try:
-            return await self._stored(call, target.type, target.id)
+            return (await self._stored(call, target.type, target.id)).resource
         except (NotFound, Forbidden):
             return None
 
@@ -127,25 +117,6 @@ class _Asked:
     resource: Resource | None
     profiles: Sequence[str]
     mode: Mode | None
-
-
-@dataclass(slots=True)
-class _Shelf:
-    """What has been read so far (None: there is no such thing), and what was asked for and has not."""
-
-    held: dict[tuple[str, str], Resource | None] = field(default_factory=dict)
-    missed: set[tuple[str, str]] = field(default_factory=set)
-
-    def find(self, kind: str, key: str) -> Resource | None:
-        """What is at hand; what is not is noted as missed."""
-        if (kind, key) not in self.held and len(self.held) + len(self.missed) < _MOST_LOOKUPS:
-            self.missed.add((kind, key))
-        return self.held.get((kind, key))
-
-    def put(self, kind: str, key: str, resource: Resource | None) -> None:
-        """Keep what was read."""
-        self.missed.discard((kind, key))
-        self.held[kind, key] = resource
 
 
 def _asked(call: Call, body: Resource | None) -> _Asked:

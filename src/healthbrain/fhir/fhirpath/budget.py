@@ -35,6 +35,11 @@ class Budget:
     def __init__(self, steps: int = STEPS) -> None:
         self.left = steps
 
+    @property
+    def spent(self) -> bool:
+        """Whether there is nothing left."""
+        return self.left < 0
+
     def spend(self, steps: int) -> None:
         """Count some steps. Raises Exhausted when there were too many."""
         self.left -= steps

@@ -11,7 +11,16 @@ Pure: profiles, terminology and other resources come from functions the caller p
 
 from healthbrain.fhir.profile.acceptance import objections
 from healthbrain.fhir.profile.builtin import BuiltIn, built_in
-from healthbrain.fhir.profile.engine import Mode, as_operation_outcome, validate_resource
+from healthbrain.fhir.profile.engine import Mode, Unfinished, as_operation_outcome, validate_resource
 from healthbrain.fhir.profile.invariants import check_invariants
 
-__all__ = ["BuiltIn", "Mode", "as_operation_outcome", "built_in", "check_invariants", "objections", "validate_resource"]
+__all__ = [
+    "BuiltIn",
+    "Mode",
+    "Unfinished",
+    "as_operation_outcome",
+    "built_in",
+    "check_invariants",
+    "objections",
+    "validate_resource",
+]

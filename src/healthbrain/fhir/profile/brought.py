@@ -20,7 +20,9 @@ class Brought:
         entries = resource.get("entry") if resource.get("resourceType") == "Bundle" else None
         for entry in entries if isinstance(entries, list) else ():
             one = entry.get("resource") if isinstance(entry, dict) else None
-            kind, url = (one.get("resourceType"), one.get("url")) if isinstance(one, dict) else (None, None)
+            if not isinstance(one, dict):
+                continue
+            kind, url = one.get("resourceType"), one.get("url")
             if isinstance(kind, str) and kind in _DEFINING and isinstance(url, str):
                 for name in (url, f"{url}|{one.get('version', '')}"):
                     self._held.setdefault((kind, name), one)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from healthbrain.fhir.definitions import definitions
 from healthbrain.fhir.fhirpath import Unanswerable, Unreadable, compile
-from healthbrain.fhir.fhirpath.budget import Budget
+from healthbrain.fhir.fhirpath.budget import Budget, Exhausted
 from healthbrain.fhir.fhirpath.model import ancestors
 from healthbrain.fhir.profile.codings import check_code
 from healthbrain.fhir.profile.conformance import Conformance
@@ -152,7 +152,11 @@ def _names(owner: Item) -> set[str]:
 
 def _selected(owner: Item, expression: str, budget: Budget) -> bool:
     try:
+        if budget.spent:
+            raise Exhausted
         found = compile(expression, published=True, limited=True).items(owner.around.resource, budget=budget)
+    except Exhausted:  # too much work is no finding about where it stands
+        return True
     except (Unanswerable, Unreadable):
         return False
     mine = owner.value if isinstance(owner.value, dict) else owner.extra

@@ -41,6 +41,8 @@ class Rule:
             report.unchecked(self.text, place, f"{self.text}: the rule is no readable FHIRPath and was not checked")
             return
         try:
+            if budget is not None and budget.spent:
+                raise Exhausted
             kept = self.expression.boolean(
                 element, resource=scope.resource, root=scope.root, functions=scope.functions, at=scope.at, budget=budget
             )
