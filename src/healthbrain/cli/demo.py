@@ -23,6 +23,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from healthbrain.cli.assessed import seed_assessments
 from healthbrain.cli.district import Account, accounts_of, follow_up, register
 from healthbrain.cli.operate import start_logging
 from healthbrain.cli.output import json_option, show
@@ -208,6 +209,7 @@ class _Loader(threading.Thread):
         async with platform.pool.connection() as connection:
             await follow_up(connection, district)
             await seed_plan(connection, district, platform.clock())
+            await seed_assessments(platform, connection, district)
         self._keep(replace(self.plan, finished=True))
 
     def _keep(self, plan: Plan) -> None:
