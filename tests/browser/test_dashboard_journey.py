@@ -49,7 +49,7 @@ def tiles(page: Page) -> list[str | None]:
 def test_a_board_is_composed_shared_and_shows_each_viewer_what_the_own_permissions_allow(
     open_as: Callable[[str, str], Page],
 ) -> None:
-    page = open_as("cdc", VISITS)
+    page = open_as("leader", VISITS)
     page.fill("#name", "门诊按性别")
     page.click("form[action='/analysis/saved'] button.main")
     expect(page.locator(".toast")).to_contain_text("分析已保存")
@@ -75,7 +75,7 @@ def test_a_board_is_composed_shared_and_shows_each_viewer_what_the_own_permissio
     assert tiles(page) == ["t1", "t3", "t2", "t4"]
     page.select_option("#b-shared", "organisation")
     page.click("section:has(#h-settings) button.main")
-    expect(page.locator(".meta").first).to_contain_text("本机构")
+    expect(page.locator(".meta").first).to_contain_text("本单位")
     address = page.url.partition("?")[0]
     page.goto(address)
     settle(page)
@@ -88,17 +88,17 @@ def test_a_board_is_composed_shared_and_shows_each_viewer_what_the_own_permissio
     assert "2026-" in download.value.path().read_text("utf-8-sig")
     page.close()
 
-    leader = open_as("leader", address)
-    expect(leader.locator("#tile-t4 .note")).to_contain_text("没有")
-    expect(leader.locator("#tile-t1 .plot")).to_have_count(1)
-    expect(leader.locator("a:has-text('编辑')")).to_have_count(0)
-    assert leader.request.get(f"{address}/tiles/new?kind=note").status == 404
-    leader.close()
+    other = open_as("cdc", address)
+    expect(other.locator("#tile-t4 .note")).to_contain_text("没有")
+    expect(other.locator("#tile-t1 .plot")).to_have_count(1)
+    expect(other.locator("a:has-text('编辑')")).to_have_count(0)
+    assert other.request.get(f"{address}/tiles/new?kind=note").status == 404
+    other.close()
     manager = open_as("manager", address)
     expect(manager.locator("#tile-t2 .note")).to_contain_text("不对您的角色开放")
     manager.close()
 
-    owner = open_as("cdc", address)
+    owner = open_as("leader", address)
     with owner.expect_download() as download:
         owner.click("a.button:has-text('YAML')")
     carried = yaml.safe_load(download.value.path().read_text("utf-8"))

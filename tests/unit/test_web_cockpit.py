@@ -15,7 +15,7 @@ from healthbrain.scope import Principal
 from healthbrain.settings import Settings
 from healthbrain.web.charts import Chart
 from healthbrain.web.language import Tag, language
-from healthbrain.web.pages import cockpit, figures
+from healthbrain.web.pages import figures, rankings
 from healthbrain.web.pages.cockpit_view import Alert, CockpitPage, Rank, TownValue, map_view
 from healthbrain.web.screen import show
 from healthbrain.web.visit import Visit
@@ -68,8 +68,7 @@ def test_the_legend_says_when_towns_have_too_few_people() -> None:
 
 
 def test_a_cockpit_without_any_measure_ranks_nothing() -> None:
-    area = cockpit.Area("district", "", "青浦区", "")
-    assert cockpit._place_ranks(zh, cast("Any", None), [], "", {}, area, None) == []
+    assert rankings.ranks(zh, "", [], lambda _: "", None) == []
 
 
 def test_a_small_group_shows_the_range_of_the_true_share_and_a_large_one_does_not() -> None:

@@ -161,6 +161,7 @@ async def _page(visit: Visit) -> tuple[CockpitPage, Area, list[list[object]]]:
     target = definition.target(int(period[:4])) if definition and period else None
     marked = (area.code, area.town)
     town_places = rankings.town_places(said, by_town, marked)
+    beside = rankings.institution_places(tree, places, (area.code,))
 
     def link(code: str) -> str:
         return _url(**base, area=code)
@@ -187,11 +188,7 @@ async def _page(visit: Visit) -> tuple[CockpitPage, Area, list[list[object]]]:
             few=any(figure.suppressed for figure in by_town),
         ),
         towns=rankings.ranks(said, chosen, town_places, link, target) if by_town else [],
-        places=rankings.ranks(said, chosen, rankings.institution_places(tree, places, (area.code,)), link, target)[
-            :_RANKED
-        ]
-        if places
-        else [],
+        places=rankings.ranks(said, chosen, beside, link, target)[:_RANKED],
         places_title=said.say(N_("Institutions"))
         if area.level == "district"
         else " · ".join((said.say(N_("Institutions")), area.name)),

@@ -58,6 +58,8 @@ def town_values(said: Language, places: Sequence[Place], chosen: str, link: Link
 
 def ranks(said: Language, chosen: str, places: Sequence[Place], link: Link, target: float | None) -> list[Rank]:
     """Places from best to worst; those without a value come last and have no place."""
+    if not places:
+        return []  # there may be no measure either
     definition = measure.definition(chosen)
     best_is_high = definition.direction != "down"
 
