@@ -17,7 +17,7 @@ import orjson
 import yaml
 
 from healthbrain.database import Connection
-from healthbrain.errors import Conflict, Incorrect, Invalid, Issue
+from healthbrain.errors import Conflict, Invalid, Issue
 from healthbrain.measure.programmes import Programme, district_programmes, programmes
 from healthbrain.measure.workbench import drafts
 from healthbrain.terms import tables
@@ -205,6 +205,3 @@ def _listed(codes: Sequence[str]) -> str:
 
 def _both(zh: str, en: str) -> str:
     return orjson.dumps({"zh": zh.strip(), "en": en.strip() or zh.strip()}).decode()
-
-
-__all__ = ["Incorrect", "Own", "Wish", "begin", "close", "owned", "services", "text_of", "vaccines"]
