@@ -95,7 +95,7 @@ def test_a_board_is_composed_shared_and_shows_each_viewer_what_the_own_permissio
     assert other.request.get(f"{address}/tiles/new?kind=note").status == 404
     other.close()
     manager = open_as("manager", address)
-    expect(manager.locator("#tile-t2 .note")).to_contain_text("不对您的角色开放")
+    expect(manager.locator("#tile-t2 .note")).to_contain_text("不能查看其他机构")
     manager.close()
 
     owner = open_as("leader", address)
