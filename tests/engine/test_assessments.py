@@ -195,6 +195,24 @@ def test_an_institution_sees_published_runs_and_its_own_result_only(dsn: str, tm
     told(dsn, tmp_path, story)
 
 
+def test_a_district_runs_the_schemes_of_the_city_above_it_and_not_those_of_another_district(
+    dsn: str, tmp_path: Path
+) -> None:
+    async def story(platform: Platform, connection: Connection, world: World) -> None:
+        city = await put_organisation(connection, code="SH", name="市", kind="municipality", at=AT)
+        await put_organisation(connection, code="D1", name="单位D1", kind="district", parent=city, at=AT)
+        given = await assessment.create(connection, RAW, organisation=city, by="city", at=AT)
+        beside = await assessment.create(connection, RAW, organisation=world.keys["D2"], by="d2", at=AT)
+        reader = await seeing.viewer(platform, connection, world.who("cdc", "D1"))
+        usable = {one.scheme.id for one in await assessment.schemes(connection, reader.schemes_of)}
+        assert given.id in usable
+        assert beside.id not in usable
+        assert reader.areas is not None
+        assert city not in reader.areas, "nor may it see the city's runs"
+
+    told(dsn, tmp_path, story)
+
+
 def test_who_may_not_see_people_gets_no_figure_of_few_and_no_total_that_gives_it_away(dsn: str, tmp_path: Path) -> None:
     async def story(platform: Platform, connection: Connection, world: World) -> None:
         id_ = await made(platform, connection, world)

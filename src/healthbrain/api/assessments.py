@@ -83,7 +83,7 @@ class Assessments:
 
     async def _schemes(self, request: Request, connection: Connection, principal: Principal) -> dict[str, Any]:
         reader = await seeing.viewer(self._platform, connection, principal)
-        kept = await assessment.schemes(connection, reader.areas)
+        kept = await assessment.schemes(connection, reader.schemes_of)
         return {"schemes": [{"version": one.scheme.version, "own": one.own, **one.scheme.as_raw()} for one in kept]}
 
 

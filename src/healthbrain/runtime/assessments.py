@@ -28,6 +28,12 @@ class Viewer:
     administers: bool  # schemes, runs, publishing, answers
     speaks: bool  # appeals and remarks
     people: bool  # may see people
+    above: tuple[int, ...] = ()  # organisations above the area, whose schemes it may use
+
+    @property
+    def schemes_of(self) -> tuple[int, ...] | None:
+        """Whose own schemes it may read and run; None = everybody's."""
+        return None if self.areas is None else (*self.areas, *self.above)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,7 @@ async def viewer(platform: Platform, connection: Connection, who: Principal) -> 
         administers=own is None and _may(who, "administer"),
         speaks=_may(who, "write"),
         people=await _sees_people(platform, connection, who),
+        above=tree.ancestors(top) if top is not None else (),
     )
 
 

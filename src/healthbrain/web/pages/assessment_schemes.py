@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 
 from healthbrain import audit, measure
 from healthbrain.database import Connection
-from healthbrain.errors import Conflict, Incorrect, NotFound
+from healthbrain.errors import Conflict, Forbidden, Incorrect, NotFound
 from healthbrain.measure import Definition, assessment
 from healthbrain.measure.assessment import Kept, Scheme
 from healthbrain.measure.assessment.rules import KINDS
@@ -193,7 +193,7 @@ async def change(visit: Visit) -> Response:
 async def _found(connection: Connection, reader: Viewer, id_: str) -> Kept:
     """A scheme that this reader may see. Raises NotFound."""
     kept = await assessment.find(connection, id_)
-    if kept.own and reader.areas is not None and kept.organisation not in reader.areas:
+    if kept.own and reader.schemes_of is not None and kept.organisation not in reader.schemes_of:
         raise NotFound("there is no such assessment scheme")
     return kept
 
@@ -201,8 +201,13 @@ async def _found(connection: Connection, reader: Viewer, id_: str) -> Kept:
 def _may_change(kept: Kept, reader: Viewer) -> None:
     if not kept.own:
         raise Conflict("a scheme that comes with the platform is not changed; copy it")
-    if not reader.administers:
-        raise NotFound("there is no such assessment scheme")
+    if not _own(kept, reader):
+        raise Forbidden("this scheme belongs to another area")
+
+
+def _own(kept: Kept, reader: Viewer) -> bool:
+    """Whether the reader may change a scheme: one of the own area, not one that an area above gives."""
+    return kept.own and reader.administers and (reader.areas is None or kept.organisation in reader.areas)
 
 
 async def _noted(visit: Visit, connection: Connection, action: audit.AuditAction, id_: str, detail: str) -> None:
@@ -231,7 +236,7 @@ def _page(
         ),
         versions=past,
         administers=reader.administers,
-        mine=kept.own and reader.administers,
+        mine=_own(kept, reader),
         editing=False,
     )
 

@@ -40,7 +40,7 @@ async def overview(visit: Visit) -> Response:
     said = visit.language
     async with visit.platform.pool.connection() as connection:
         reader = await seeing.viewer(visit.platform, connection, visit.who)
-        kept = await assessment.schemes(connection, reader.areas) if reader.unit is None else []
+        kept = await assessment.schemes(connection, reader.schemes_of) if reader.unit is None else []
         found = await seeing.seen_runs(connection, reader)
         waiting = await assessment.unanswered(connection, reader.areas) if reader.administers else 0
     today = visit.at.astimezone(CHINA).date()
@@ -69,7 +69,7 @@ async def make(visit: Visit) -> Response:
     async with visit.platform.pool.connection() as connection:
         reader = await _commission(visit, connection)
         kept = await assessment.find(connection, scheme)
-        if kept.own and reader.areas is not None and kept.organisation not in reader.areas:
+        if kept.own and reader.schemes_of is not None and kept.organisation not in reader.schemes_of:
             raise Forbidden("this scheme belongs to another area")
         id_ = await seeing.assess(visit.platform, connection, scheme, period, area=reader.area, by=visit.who.account)
         await audit.record(
