@@ -10,6 +10,7 @@ import pytest
 from tests.engine.store_samples import context, opened, put
 
 from healthbrain.fhir import extract, parse, validate
+from healthbrain.fhir.values import DateRange, Number, Reference, Text, Token, Uri
 from healthbrain.store import Store
 
 store = Store()
@@ -32,6 +33,27 @@ def questions(resource: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield from ((u.param, escaped(u.value)) for u in values.uris)
     yield from ((n.param, f"ap{n.value!r}") for n in values.numbers)
     yield from ((d.param, d.low.strftime("ge%Y-%m-%d")) for d in values.dates if d.low)
+    yield from ((p.param, f"{p.latitude!r}|{p.longitude!r}|1|km") for p in values.positions)
+    for composite in values.composites:
+        parts = [part(one) for one in composite.parts]
+        if all(parts):
+            yield composite.param, "$".join(parts)
+
+
+def part(value: Any) -> str:
+    """One part of a composite as it is asked for; '' for what cannot be written."""
+    match value:
+        case Token():
+            return f"{escaped(value.system)}|{escaped(value.code)}" if value.code else ""
+        case Reference():
+            return f"{value.type}/{value.id}" if value.id else escaped(value.url)
+        case Uri() | Text():
+            return escaped(value.value)
+        case Number():
+            return f"ap{value.value!r}"
+        case DateRange():
+            return value.low.strftime("ge%Y-%m-%d") if value.low else ""
+    return ""
 
 
 @pytest.mark.suite
