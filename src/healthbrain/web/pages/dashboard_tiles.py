@@ -116,8 +116,10 @@ async def draw(viewer: Viewer, tile: Tile, wanted: Wanted, board_url: str, *, no
 def _bare(said: Language, tile: Tile, wanted: Wanted, board_url: str) -> Shown:
     file = f"{board_url}/tiles/{tile.id}?"
     open_ = tile.kind not in {"note", "dataset"}
+    known = next((one for one in measure.defined() if one.id == tile.measure), None)
+    plain = figures.title(said, known) if known else said.say(KINDS[tile.kind])
     return Shown(
-        tile.id, tile.kind, tile.size, figures.words(said, tile.title) if tile.title else said.say(KINDS[tile.kind]),
+        tile.id, tile.kind, tile.size, figures.words(said, tile.title) if tile.title else plain,
         csv=file + urlencode({**wanted.query, "format": "csv"}) if open_ else "",
         excel=file + urlencode({**wanted.query, "format": "xlsx"}) if open_ else "",
     )  # fmt: skip
@@ -141,6 +143,8 @@ async def _measure(viewer: Viewer, connection: Connection, tile: Tile, wanted: W
     """A tile of a measure: the figures in reach, up to the period that is wanted."""
     said = viewer.visit.language
     known = await measure.current(connection, tile.measure)
+    if not viewer.reach.whole and (tile.kind == "map" or (tile.kind == "ranking" and tile.units == "town")):
+        raise Forbidden("figures of other institutions are not open to your role")
     area = cockpit.area_of(viewer.visit, viewer.tree, viewer.reach.whole, wanted.area or tile.area)
     until = last_day(wanted.period or tile.period)
     found = [
@@ -205,8 +209,6 @@ def _trend(
 
 def _ranking(viewer: Viewer, known: Definition, area: Area, tile: Tile, found: Sequence[Figure], bare: Shown) -> Shown:
     said, tree = viewer.visit.language, viewer.tree
-    if tile.units == "town" and not viewer.reach.whole:
-        raise Forbidden("figures of other institutions are not open to your role")
     at = _latest(found, tile.units)
     if tile.units == "town":
         places = rankings.town_places(said, at, (area.code, area.town)) if at else []
@@ -224,8 +226,6 @@ def _ranking(viewer: Viewer, known: Definition, area: Area, tile: Tile, found: S
 
 def _map(viewer: Viewer, known: Definition, area: Area, found: Sequence[Figure], bare: Shown) -> Shown:
     said = viewer.visit.language
-    if not viewer.reach.whole:
-        raise Forbidden("figures of other institutions are not open to your role")
     at = _latest(found, "town")
     if not at:
         return replace(bare, empty=said.say(N_("This measure has no figures by town")), csv="", excel="")
