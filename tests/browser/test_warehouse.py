@@ -53,6 +53,9 @@ def test_from_the_index_to_what_it_reads_and_to_the_base_views_behind(
     look(context, district.url)
     page = context.new_page()
     page.goto("/food-safety-index")
+    assert (
+        page.locator("section[aria-labelledby=now] tbody tr").count() == 5
+    )  # the components, on data that the demo sent
     page.click("section[aria-labelledby=inputs] a:has-text('food-safety.case')")
     page.wait_for_selector("#made")
     page.click("section[aria-labelledby=made] a[href='/catalogue/emr/diagnosis']")

@@ -208,7 +208,7 @@ def test_the_quality_control_page_has_no_other_way_to_data() -> None:
     }
     own = {name for name in imported if name.startswith("healthbrain.")}
     data = {name for name in own if not name.startswith(("healthbrain.web.", "healthbrain.errors."))}
-    assert data == {"healthbrain.runtime.services.Answered", "healthbrain.runtime.services.call"}
+    assert data == {f"healthbrain.runtime.services.{name}" for name in ("Answered", "call", "described")}
     assert not {name for name in own if name.startswith("healthbrain.web.pages")}
     assert {name for name in imported - own if not name.startswith(("__future__", "collections", "dataclasses"))} == {
         "starlette.responses.Response"

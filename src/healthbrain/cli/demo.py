@@ -32,6 +32,8 @@ from healthbrain.errors import Conflict, HealthBrainError
 from healthbrain.lake import Lake
 from healthbrain.runtime import Platform
 from healthbrain.runtime.jobs import follow_feed, published_position
+from healthbrain.runtime.models import compute_models
+from healthbrain.runtime.warehouse import rebuild_themes
 from healthbrain.serve.supervisor import Supervisor
 from healthbrain.settings import Settings, load
 from healthbrain.store import Position
@@ -248,8 +250,11 @@ class _Loader(threading.Thread):
                 async with platform.pool.connection() as connection:
                     published = await published_position(connection)
                 if published and Position.parse(published.split()[0]) >= position:
-                    return
+                    break
                 await asyncio.sleep(0.5)
+            with contextlib.suppress(Conflict):  # the worker makes them right now
+                await rebuild_themes(platform, at_once=True)
+            await compute_models(platform)
 
     def _say_where(self, accounts: list[Account]) -> None:
         url, port = self.supervisor.url, self.supervisor.settings.mllp_port

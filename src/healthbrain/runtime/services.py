@@ -139,6 +139,11 @@ def _unit(tree: Tree, code: str, reader: Reader, who: Principal | None) -> int |
     return node.key
 
 
+def described(id_: str) -> Service:
+    """What the registry says of a service, in its newest version. Raises NotFound."""
+    return services.service(id_)
+
+
 def caller_of(who: Principal) -> str:
     """Under which name calls are counted."""
     return f"{who.account} {who.grant.client}" if who.grant else who.account

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from healthbrain.errors import HealthBrainError, NotFound
-from healthbrain.runtime.services import Answered, call
+from healthbrain.runtime.services import Answered, call, described
 from healthbrain.web.charts import Chart, Series
 from healthbrain.web.export import csv_response
 from healthbrain.web.language import N_, Language
@@ -128,10 +128,9 @@ def _line(said: Language, found: Answered, *, chosen: bool) -> IndicatorLine:
 
 
 def _refused(said: Language, id_: str, error: HealthBrainError, *, chosen: bool) -> IndicatorLine:
-    why = tell(said, error.message)
-    return IndicatorLine(
-        id_, f"/quality-control?indicator={id_}", id_, "", "—", "—", "—", "—", (), id_, "—", why, chosen
-    )
+    one, why = described(id_), tell(said, error.message)
+    url = f"/quality-control?indicator={id_}"
+    return IndicatorLine(id_, url, said.pick(one.title), "", "—", "—", "—", "—", (), one.name, "—", why, chosen)
 
 
 def _value(said: Language, found: Answered, value: float | None, *, hidden: bool) -> str:
