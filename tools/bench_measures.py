@@ -16,7 +16,6 @@ import asyncio
 import os
 import re
 import resource
-import sys
 import tempfile
 import time
 import uuid
@@ -381,4 +380,4 @@ def literal(text: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
