@@ -1,6 +1,6 @@
 """All built-in measures counted by DuckDB and by a Spark cluster of this machine, over the same synthetic lakes.
 
-    python tools/bench_spark.py [--residents 10000,100000] [--measures 50] [--keep FOLDER]
+    python tools/bench_spark.py [--residents 10000,100000] [--measures 50 | --ids OPS-VISITS,IND-Q-10] [--keep FOLDER]
 
 The lakes are those of bench_measures.py (about 38 resources a resident, twelve months of each measure). Counted is what a night
 counts: the base from the lake, and all cells from the base; what follows (figures, publishing) is the same for both and small.
@@ -15,16 +15,18 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 
 from bench_measures import AT, definitions, write_lake
+from healthbrain import measure
 from healthbrain.lake import Lake
 from healthbrain.lake.local_time import LOCAL
 from healthbrain.lake.spark import Cluster
+from healthbrain.measure import Definition, clustered, library
 from healthbrain.measure import base as store
-from healthbrain.measure import clustered, library
 from healthbrain.measure.compile import needed_views
 from healthbrain.measure.compute import constants_at, count_all, first_day
 from healthbrain.measure.running import calendars_of, make_calendars
@@ -58,6 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--residents", default="10000,100000")
     parser.add_argument("--measures", type=int, default=50)
+    parser.add_argument("--ids", default="", help="only these measures, and the base views that they need")
     parser.add_argument("--keep", type=Path, help="keep the lakes in this folder")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-spark-") as temporary:
@@ -68,14 +71,19 @@ def main() -> None:
             print(
                 f"{residents:,} residents, {lake.state().rows():,} resources, load {os.getloadavg()[0]:.0f}", flush=True
             )
-            chosen = definitions(options.measures)
+            chosen = only(options.ids.split(",")) if options.ids else definitions(options.measures)
             here = on_duckdb(lake, chosen)
             with cluster(Path(temporary)) as master:
                 there = on_spark(lake, chosen, master)
             print(f"  {len(here):,} cells, {'the same' if here == there else 'DIFFERENT'} on both", flush=True)
 
 
-def on_duckdb(lake: Lake, chosen: Sequence[object]) -> Cells:
+def only(ids: Sequence[str]) -> list[Definition]:
+    """These measures, with twelve months as the others have."""
+    return [replace(measure.definition(id_), periods=12, also=()) for id_ in ids]
+
+
+def on_duckdb(lake: Lake, chosen: Sequence[Definition]) -> Cells:
     counted, views, state = counting(chosen, LIBRARY, CONSTANTS), needed_views(LIBRARY, chosen), lake.state()
     with tempfile.TemporaryDirectory(dir=lake.folder) as temporary:
         folder, clock = Path(temporary), Clock()
@@ -88,7 +96,7 @@ def on_duckdb(lake: Lake, chosen: Sequence[object]) -> Cells:
         return _cells(connection)
 
 
-def on_spark(lake: Lake, chosen: Sequence[object], master: str) -> Cells:
+def on_spark(lake: Lake, chosen: Sequence[Definition], master: str) -> Cells:
     counted, views, state = counting(chosen, LIBRARY, CONSTANTS), needed_views(LIBRARY, chosen), lake.state()
     with tempfile.TemporaryDirectory(dir=lake.folder) as temporary:
         folder, clock = Path(temporary), Clock()

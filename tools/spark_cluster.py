@@ -95,6 +95,7 @@ def _java() -> str:
 def _start(home: Path, folder: Path, name: str, class_: str, *arguments: str) -> subprocess.Popen[bytes]:
     environ: Mapping[str, str] = {
         **os.environ, "SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_DAEMON_MEMORY": "512m",
+        "SPARK_DAEMON_JAVA_OPTS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",  # master and workers do little
         "SPARK_MASTER_OPTS": "-Dspark.master.rest.enabled=false",  # it would take a fixed port
     }  # fmt: skip
     with (folder / f"{name}.log").open("wb") as log:

@@ -25,6 +25,7 @@ _MISSING = next(
     ),
     "",
 )
+_SHORT = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # JVMs that live for minutes do not repay thorough compiling
 SMALL = {
     "spark.driver.memory": "2g",
     "spark.executor.memory": "1g",
@@ -32,6 +33,8 @@ SMALL = {
     "spark.sql.codegen.wholeStage": "false",  # with little data, compiling takes longer than computing
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.adaptive.enabled": "false",
+    "spark.driver.extraJavaOptions": _SHORT,
+    "spark.executor.extraJavaOptions": _SHORT,
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
 }

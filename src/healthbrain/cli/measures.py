@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from healthbrain import measure
+from healthbrain.cli.engines import cluster_of, engine_option
 from healthbrain.cli.opened import with_platform
 from healthbrain.cli.output import json_option, show
 from healthbrain.errors import Incorrect
@@ -150,15 +151,19 @@ def _values(one: Definition) -> dict[str, Constant]:
 
 @measure_group.command("recompute")
 @click.option("--everything", is_flag=True, help="Make what is counted from anew, too, from the lake.")
+@engine_option
 @json_option
-def recompute(everything: bool, as_json: bool) -> None:
+def recompute(everything: bool, engine: str | None, as_json: bool) -> None:
     """Count the measures over the lake as it is now: what changed, or everyone after a new day or version."""
 
     async def work(platform: Platform) -> measure.Refreshed:
         async with platform.pool.connection() as connection:
             deliveries = await delivery_days(platform, connection)
         lake, at = Lake(platform.settings.lake), platform.clock()
-        return await measure.refresh(platform.pool, lake, at, deliveries=deliveries, everything=everything)
+        return await measure.refresh(
+            platform.pool, lake, at, deliveries=deliveries, everything=everything,
+            cluster=cluster_of(platform.settings, engine),
+        )  # fmt: skip
 
     done = asyncio.run(with_platform(work))
     extent = "everyone" if done.everything else f"{done.persons} persons touched by {done.changed} changed resources"

@@ -17,12 +17,14 @@ from typing import Any
 import click
 from rich.console import Console
 
+from healthbrain.cli.engines import cluster_of, engine_option
 from healthbrain.cli.opened import with_platform
 from healthbrain.cli.output import json_option, show
 from healthbrain.errors import Incorrect, Malformed, NotFound
 from healthbrain.fhir import parse
 from healthbrain.lake import Lake, library, materialised, stored
 from healthbrain.lake.asking import Question, answer
+from healthbrain.lake.clustered import run_library_view
 from healthbrain.lake.sof import Query, Target, ViewDefinition, compile_view, read_view
 from healthbrain.lake.sof.clustered import run_on_cluster
 from healthbrain.lake.sof.files import FORMATS, Layout
@@ -89,6 +91,7 @@ def check(view: str, sql: bool, as_json: bool) -> None:
 @click.option("--limit", type=click.IntRange(min=1), help="No more rows than these.")
 @click.option("--no-header", is_flag=True, help="CSV without the line of names.")
 @click.option("--bom", is_flag=True, help="CSV with a byte order mark: Excel then shows Chinese as it is.")
+@engine_option
 @json_option
 def run(
     view: str,
@@ -98,6 +101,7 @@ def run(
     limit: int | None,
     no_header: bool,
     bom: bool,
+    engine: str | None,
     as_json: bool,
 ) -> None:
     """Run VIEW (a file, or the id of a view in the libraries) over INPUTS.
@@ -117,7 +121,7 @@ def run(
     with tempfile.TemporaryDirectory(prefix="hb-view-") as folder:
         target = out or Path(folder) / f"rows.{layout.format}"
         with _console.status("reading …"):
-            done = _run(parsed, inputs, target, layout)
+            done = _run(parsed, inputs, target, layout, engine)
         if out is None:
             with target.open("rb") as rows:
                 shutil.copyfileobj(rows, sys.stdout.buffer)
@@ -250,19 +254,24 @@ def _reference(view: str) -> str:
     return stored.library_id(known) if known else view
 
 
-def _run(view: ViewDefinition | library.View, inputs: Sequence[Path], out: Path, layout: Layout) -> Outcome:
-    if isinstance(view, library.View):
-        if inputs:
-            raise Incorrect("this view is made of other views of the libraries; run those over files")
-        return answer(_filled(), Question(view, EVERYTHING, others=dict.fromkeys(view.types, EVERYTHING)), out, layout)
+def _run(
+    view: ViewDefinition | library.View, inputs: Sequence[Path], out: Path, layout: Layout, engine: str | None
+) -> Outcome:
+    if engine == "spark" and inputs:
+        raise Incorrect("files are read by DuckDB alone; --engine spark is for the platform's lake")
     if inputs:
+        if isinstance(view, library.View):
+            raise Incorrect("this view is made of other views of the libraries; run those over files")
         return run_on_files(view, inputs, out, layout)
     settings, lake = load(), _filled()
-    state = lake.state()
-    if settings.cluster:
-        with Cluster(settings.cluster, lake.folder / "scratch") as cluster:
+    if master := cluster_of(settings, engine):
+        with Cluster(master, lake.folder / "scratch") as cluster:
+            if isinstance(view, library.View):
+                return run_library_view(cluster, lake, view, out, layout)
             return run_on_cluster(cluster, lake, view, out, layout)
-    connection = lake.connect(types=(view.resource,), state=state)
+    if isinstance(view, library.View):
+        return answer(lake, Question(view, EVERYTHING, others=dict.fromkeys(view.types, EVERYTHING)), out, layout)
+    connection = lake.connect(types=(view.resource,))
     try:
         return run_on(connection, view, Target(), out, layout)
     finally:

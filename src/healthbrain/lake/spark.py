@@ -13,6 +13,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
@@ -36,6 +37,7 @@ _USUAL = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
 }  # unless spark-defaults.conf says otherwise
+_AT_ONCE = 12  # inserts in one job
 _ROW_GROUP = str(4 << 20)  # small ones: persons are looked up by the smallest and greatest key in each
 Found = TypeVar("Found")
 _OURS = ("column ", "the path `", "repeat: ")
@@ -62,6 +64,7 @@ class Cluster:
         self._work = scratch.absolute() / f"{os.getpid()}-{uuid.uuid4().hex[:12]}"  # swept with DuckDB's when left over
         self._kept: dict[str, Any] = {}
         self._filled: dict[str, list[tuple[str, str]]] = {}
+        self._waiting: dict[str, list[Any]] = {}
 
     def __enter__(self) -> Cluster:
         return self
@@ -173,6 +176,7 @@ class Cluster:
 
     def filled(self, table: str) -> list[Path]:
         """The Parquet files of what was inserted into a table."""
+        self._save()
         return sorted((self._work / table).glob("*.parquet"))
 
     def _create(self, table: str, query: str, *, keep: bool) -> None:
@@ -183,18 +187,28 @@ class Cluster:
         found.createOrReplaceTempView(table)
 
     def _insert(self, table: str, query: str) -> None:
+        """Keep what is to be inserted until there is enough for a job: each costs far more than few rows do."""
         columns = self._filled[table]
+        found = self._sql(query).toDF(*(column for column, _ in columns))
+        found = found.selectExpr(*(f"cast(`{column}` as {kind}) as `{column}`" for column, kind in columns))
+        waiting = self._waiting.setdefault(table, [])
+        waiting.append(found)
+        if len(waiting) >= _AT_ONCE:
+            self._save()
 
-        def save() -> None:
-            found = self._sql(query).toDF(*(column for column, _ in columns))
-            found = found.selectExpr(*(f"cast(`{column}` as {kind}) as `{column}`" for column, kind in columns))
-            found.repartition(1).write.mode("append").parquet(str(self._work / table))
-
-        self._told(save)
+    def _save(self) -> None:
+        """Carry out the inserts that wait, those into one table as one job."""
+        for table, waiting in self._waiting.items():
+            found = reduce(lambda one, other: one.unionAll(other), waiting)
+            target = str(self._work / table)
+            self._told(lambda found=found, target=target: found.repartition(1).write.mode("append").parquet(target))
+        self._waiting.clear()
 
     def _forget(self, table: str) -> None:
-        if (old := self._kept.pop(table, None)) is not None:
-            old.unpersist()
+        """Let go of a kept table; what waits may read it and goes first."""
+        if table in self._kept:
+            self._save()
+            self._kept.pop(table).unpersist()
 
     def _sql(self, query: str) -> Any:
         return self._told(lambda: self._session.sql(query))

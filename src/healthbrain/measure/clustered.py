@@ -23,8 +23,8 @@ from healthbrain.lake.spark import Cluster
 from healthbrain.measure.base import FOLDER_OF_FILES, Base, Rows, linked, of_state, parquet
 from healthbrain.measure.compile import BASE, keyed_query
 from healthbrain.measure.definition import Library
-from healthbrain.measure.running import Calendars, condense, count, make_calendars, make_cells
-from healthbrain.measure.tally import CELLS, Counting
+from healthbrain.measure.running import Calendars, condense, make_calendars, make_cells, make_tables
+from healthbrain.measure.tally import CELLS, Counting, statements
 
 _GIVEN = ("organisation", "delivery_day")
 
@@ -78,10 +78,15 @@ def count_all(
     """All cells of all definitions over the base, as a table of `connection`."""
     make_calendars(cluster, calendars)
     make_cells(cluster)
-    count(cluster, counted, counted.groups)
+    made = make_tables(cluster, counted, counted.groups)
+    for group in counted.groups:
+        for statement in statements(group):
+            cluster.execute(statement.replace("temp table", "temp view", 1))
     make_cells(connection)
     if files := cluster.filled(CELLS):
         connection.execute(f"insert into {CELLS} by name select * from read_parquet({file_list(files)})")
+    for statement in made:
+        cluster.execute(statement)
     condense(connection)
 
 

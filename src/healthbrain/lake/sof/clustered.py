@@ -13,7 +13,7 @@ from pathlib import Path
 from healthbrain.lake import engine
 from healthbrain.lake.engine import literal
 from healthbrain.lake.reader import Lake
-from healthbrain.lake.sof.compile import Target, compile_view
+from healthbrain.lake.sof.compile import Query, Target, compile_view
 from healthbrain.lake.sof.definition import ViewDefinition
 from healthbrain.lake.sof.files import Layout, copying, mark, selected
 from healthbrain.lake.sof.running import Outcome
@@ -23,18 +23,23 @@ from healthbrain.lake.spark import Cluster
 def run_on_cluster(cluster: Cluster, lake: Lake, view: ViewDefinition, out: Path, layout: Layout) -> Outcome:
     """Run a view over the lake as it is now. Raises as `running.run_on` does."""
     query = compile_view(view, Target(engine="spark"))
-    limit = "" if layout.limit is None else f" limit {layout.limit}"
     cluster.open_lake(lake, [view.resource])
+    columns = compile_view(view, Target()).columns  # with the names that DuckDB has for their types
+    return written(cluster, lake, Query(query.sql, columns, query.notices), out, layout)
+
+
+def written(cluster: Cluster, lake: Lake, query: Query, out: Path, layout: Layout) -> Outcome:
+    """Run a query in Spark SQL over tables that are open. Its columns are those that DuckDB has."""
+    limit = "" if layout.limit is None else f" limit {layout.limit}"
     rows = cluster.scratch("rows")
     cluster.write_spark(f"select * from ({query.sql}){limit}", rows)
     connection = engine.connect(lake.folder / "scratch")
     try:
-        columns = compile_view(view, Target()).columns  # with the names that DuckDB has for their types
         fresh = cluster.scratch(out.name)
-        written = selected(columns, layout, f"read_parquet({literal(str(rows / '*.parquet'))})")
-        found = connection.execute(copying(written, fresh, layout)).fetchone()
+        chosen = selected(query.columns, layout, f"read_parquet({literal(str(rows / '*.parquet'))})")
+        found = connection.execute(copying(chosen, fresh, layout)).fetchone()
         mark(fresh, layout)
         shutil.move(fresh, out)
     finally:
         connection.close()
-    return Outcome(int(found[0]) if found else 0, columns, query.notices)
+    return Outcome(int(found[0]) if found else 0, query.columns, query.notices)
