@@ -31,7 +31,7 @@ from healthbrain.web.charts import Chart, Series
 from healthbrain.web.export import csv_response
 from healthbrain.web.geography import towns
 from healthbrain.web.language import N_, Language
-from healthbrain.web.pages import datasets
+from healthbrain.web.pages import datasets, index_model
 from healthbrain.web.pages.catalogue_dictionary import as_file, dictionary, path_of
 from healthbrain.web.pages.catalogue_lineage import Lineage, lineage
 from healthbrain.web.pages.catalogue_made import MadePanel, made_panel
@@ -68,7 +68,7 @@ class ViewLine:
 
 @dataclass(frozen=True, slots=True)
 class ModelLine:
-    """A data model that reads a library, with the views that are its inputs."""
+    """A data model that reads a library, with the views that are its inputs; no address for whom it refuses."""
 
     title: str
     url: str
@@ -160,8 +160,9 @@ async def catalogue_page(visit: Visit) -> Response:
     """All libraries, or what a search leaves of them; the data dictionary as JSON, CSV or Excel."""
     said, asked = visit.language, visit.query.get("q", "").strip()
     async with visit.platform.pool.connection() as connection:
-        await visit.decide(connection, "read", "indicator")
+        scope = await visit.decide(connection, "read", "indicator")
         counted = await catalogue.counted(connection)
+    models_open = await index_model.open_to(visit, scope)
     chosen = {one.id: [view for view in one.views if _matches(one, view, asked)] for one in library.libraries()}
     if form := visit.query.get("format"):
         return dictionary(said, form, "catalogue", [view for found in chosen.values() for view in found], counted)
@@ -172,7 +173,11 @@ async def catalogue_page(visit: Visit) -> Response:
         as_of=said.time(now.as_of),
         lag=_lag(said, now),
         late=now.late,
-        libraries=[_card(said, one, chosen[one.id], counted, made) for one in library.libraries() if chosen[one.id]],
+        libraries=[
+            _card(said, one, chosen[one.id], counted, made, models_open=models_open)
+            for one in library.libraries()
+            if chosen[one.id]
+        ],
         found=sum(len(found) for found in chosen.values()),
         counted=bool(counted),
     )
@@ -266,8 +271,9 @@ def _matches(own: Library, view: View, asked: str) -> bool:
 
 
 def _card(
-    said: Language, one: Library, views: Sequence[View], counted: Mapping[str, Counted], made: Mapping[str, Made]
-) -> LibraryCard:
+    said: Language, one: Library, views: Sequence[View], counted: Mapping[str, Counted], made: Mapping[str, Made],
+    *, models_open: bool,
+) -> LibraryCard:  # fmt: skip
     known = [counted[view.id].rows for view in views if view.id in counted]
     return LibraryCard(
         one.id,
@@ -280,7 +286,10 @@ def _card(
         [_line(said, view, counted.get(view.id), made.get(view.id)) for view in views],
         [
             ModelLine(
-                said.pick(m.title), f"/{m.id}", m.version, [(f"/catalogue/{i.replace('.', '/')}", i) for i in m.inputs]
+                said.pick(m.title),
+                f"/{m.id}" if models_open else "",
+                m.version,
+                [(f"/catalogue/{i.replace('.', '/')}", i) for i in m.inputs],
             )
             for m in models.models()
             if m.library == one.id

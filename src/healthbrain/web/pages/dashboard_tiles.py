@@ -115,7 +115,7 @@ async def draw(viewer: Viewer, tile: Tile, wanted: Wanted, board_url: str, *, no
 
 def _bare(said: Language, tile: Tile, wanted: Wanted, board_url: str) -> Shown:
     file = f"{board_url}/tiles/{tile.id}?"
-    open_ = tile.kind not in {"note", "dataset"}
+    open_ = tile.kind not in {"note", "dataset", "question"}  # a question is exported by its analysis
     known = next((one for one in measure.defined() if one.id == tile.measure), None)
     plain = figures.title(said, known) if known else said.say(KINDS[tile.kind])
     return Shown(
@@ -269,7 +269,8 @@ async def _question(viewer: Viewer, tile: Tile, wanted: Wanted, bare: Shown) -> 
     found = await answered(visit, limited, reader, seconds=SECONDS)
     visit.note("E", "indicator", detail=f"question on {asked.source} in a dashboard tile")
     ahead = analysis.look_ahead(found.table, visit.at.astimezone(CHINA).date())
-    chart = analysis_view.chart(said, source, found, ahead, bare.csv)
+    csv = analysis_form.address(limited, format="csv")
+    chart = analysis_view.chart(said, source, found, ahead, csv)
     table = analysis_view.shown_table(said, source, found, drill=False, rows=ROWS)
     if source.personal and not people:
         notes.append(said.say(N_("Small numbers are hidden from your role.")))
@@ -279,8 +280,7 @@ async def _question(viewer: Viewer, tile: Tile, wanted: Wanted, bare: Shown) -> 
         about=f"{said.say(N_('Data as of'))} {said.time(found.as_of)}",
         chart=replace(chart, key=f"question-{tile.id}", low=True) if chart else None, table=None if chart or nothing else table,
         empty=said.say(N_("No rows fit this question")) if nothing else "", notes=notes,
-        url=analysis_form.address(limited), csv=analysis_form.address(limited, format="csv"),
-        excel=analysis_form.address(limited, format="xlsx"),
+        url=analysis_form.address(limited), csv=csv, excel=analysis_form.address(limited, format="xlsx"),
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ counts and what can be worked out from them are shown to those who may see peopl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from starlette.responses import Response
@@ -16,6 +16,7 @@ from healthbrain.lake import library
 from healthbrain.measure import models
 from healthbrain.measure.models import DISTRICT, Component, Model, Part, Value
 from healthbrain.measure.suppression import THRESHOLD
+from healthbrain.scope import Scope
 from healthbrain.web.charts import Chart, Series
 from healthbrain.web.export import csv_response
 from healthbrain.web.geography import towns
@@ -102,7 +103,7 @@ async def index_page(visit: Visit) -> Response:
     said, model = visit.language, models.model("food-safety-index")
     async with visit.platform.pool.connection() as connection:
         scope = await visit.decide(connection, "read", "indicator")
-        if scope.organisations is not None and not await _whole_district(visit, scope.organisations):
+        if not await open_to(visit, scope):
             raise Forbidden("the index is about the whole district; your role sees the figures of its own institution")
         found = await models.values(connection, model)
         run = await models.run(connection, model)
@@ -143,10 +144,12 @@ async def index_page(visit: Visit) -> Response:
     return show(visit, "index_model.html", page, crumbs=crumbs)
 
 
-async def _whole_district(visit: Visit, organisations: Collection[int]) -> bool:
-    """Whether every institution of the platform is among these."""
+async def open_to(visit: Visit, scope: Scope) -> bool:
+    """Whether the visitor sees every institution of the platform, and so may see the index."""
+    if scope.organisations is None:
+        return True
     tree = await visit.platform.tree()
-    return all(one.key in organisations for one in tree if one.kind == "institution")
+    return all(one.key in scope.organisations for one in tree if one.kind == "institution")
 
 
 def input_lines(said: Language, model: Model) -> list[InputLine]:
