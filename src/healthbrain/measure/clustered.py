@@ -80,8 +80,8 @@ def count_all(
     make_cells(cluster)
     made = make_tables(cluster, counted, counted.groups)
     for group in counted.groups:
-        for statement in statements(group):
-            cluster.execute(statement.replace("temp table", "temp view", 1))
+        for statement in statements(group, steps="temp view"):  # one job for several groups, nothing kept between
+            cluster.execute(statement)
     make_cells(connection)
     if files := cluster.filled(CELLS):
         connection.execute(f"insert into {CELLS} by name select * from read_parquet({file_list(files)})")

@@ -202,8 +202,10 @@ def _share(number: int, one: Definition, population: Population, parts: Placed) 
     return Share(number, count(inside), d, total(parts.observed, inside), total(parts.weight, inside))
 
 
-def statements(group: Group, into: str = CELLS, sign: str = "", only: str = "") -> Iterator[str]:
-    """What counts a group: the finest places first, then their sums as cells.
+def statements(
+    group: Group, into: str = CELLS, sign: str = "", only: str = "", steps: str = "temp table"
+) -> Iterator[str]:
+    """What counts a group: the finest places first, then their sums as cells; the steps between are temp tables or views.
 
     With `sign` (SQL over rows `b`: 1 or -1) rows count with it, and what comes to nothing leaves no cell. `only` names a
     table of the persons that count.
@@ -225,7 +227,7 @@ def statements(group: Group, into: str = CELLS, sign: str = "", only: str = "") 
         for number, share in enumerate(group.shares)
         for letter, text in (("n", share.n), ("d", share.d), ("x", share.x), ("w", share.w))
     ]
-    yield f"create or replace temp table fine as select b._p, {', '.join([*named, *parts])} from {dated} b group by all"
+    yield f"create or replace {steps} fine as select b._p, {', '.join([*named, *parts])} from {dated} b group by all"
     each = "_sign * " if sign else ""
     sums = [
         f"sum({each}{letter}{number}) as {letter}{number}" for number in range(len(group.shares)) for letter in "ndxw"
@@ -241,7 +243,7 @@ def statements(group: Group, into: str = CELLS, sign: str = "", only: str = "") 
     )
     stratifier = f"case {chosen}else '' end" if chosen else "''"
     stratum = f"coalesce({', '.join([*strata, literal('')])})"
-    yield f"""create or replace temp table coarse as select _p, v,
+    yield f"""create or replace {steps} coarse as select _p, v,
         case when grouping(town) = 0 then 1 when grouping(institution) = 0 then 2 else 0 end as level,
         coalesce(town, institution, '') as key, {stratifier} as stratifier, {stratum} as stratum, {", ".join(sums)}
         from fine group by grouping sets ({", ".join(sets)})"""
