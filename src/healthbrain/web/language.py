@@ -75,8 +75,11 @@ class Language:
         return "—" if value is None else f"{value * 100:.{digits}f}%"
 
     def signed(self, value: float | None, digits: int = 1) -> str:
-        """A difference, with its sign."""
-        return "—" if value is None else f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+        """A difference, with its sign; what rounds to nothing has none."""
+        if value is None:
+            return "—"
+        text = f"{value:+,.{digits}f}"
+        return text.replace("-", "\N{MINUS SIGN}") if text.strip("+-0.,") else text.lstrip("+-")
 
     def size(self, count: int | None) -> str:
         """A number of bytes."""

@@ -14,6 +14,7 @@ import yaml
 from starlette.responses import RedirectResponse, Response
 
 from healthbrain import audit, measure
+from healthbrain.access import display_names
 from healthbrain.database import Connection
 from healthbrain.errors import Conflict, Forbidden, Incorrect, NotFound
 from healthbrain.measure import Definition, assessment
@@ -131,6 +132,7 @@ async def one_scheme(visit: Visit) -> Response:
             return _form(visit, reader, known, None, assessment_form.empty(), how="copy")
         kept = await _found(connection, reader, id_)
         past = await assessment.versions(connection, id_) if kept.own else []
+        names = await display_names(connection, [one.by for one in past])
     if visit.query.get("format") == "yaml":
         return _yaml(kept.scheme)
     if how in {"change", "copy"} and reader.administers:
@@ -139,7 +141,11 @@ async def one_scheme(visit: Visit) -> Response:
             raw["title"] = {name: f"{text} 2" for name, text in raw["title"].items()}
         return _form(visit, reader, known, kept, assessment_form.typed_of(raw), how=how)
     page = _page(
-        visit, reader, kept, known, [(one.number, one.change, one.by, visit.language.time(one.at)) for one in past]
+        visit,
+        reader,
+        kept,
+        known,
+        [(one.number, one.change, names[one.by], visit.language.time(one.at)) for one in past],
     )
     return show(visit, "assessment_scheme.html", page, crumbs=_crumbs(visit, page.title), toast=_toast(visit))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from urllib.parse import urlencode
@@ -184,7 +184,7 @@ class UnitPage:
     outcomes: Sequence[tuple[str, str]]
 
 
-def line(said: Language, one: Run, reader: Viewer) -> RunLine:
+def line(said: Language, one: Run, reader: Viewer, names: Mapping[str, str]) -> RunLine:
     return RunLine(
         id=one.id,
         title=one.title if said.chinese or not one.title_en else one.title_en,
@@ -194,7 +194,7 @@ def line(said: Language, one: Run, reader: Viewer) -> RunLine:
         units=one.units,
         complete=one.complete,
         made=said.time(one.made_at),
-        by=one.made_by,
+        by=names.get(one.made_by, one.made_by),
         url=f"/assessments/{one.id}" if reader.unit is None else unit_url(one.id, reader.unit),
         digest=one.digest,
     )
@@ -271,7 +271,9 @@ def _members(definition: Definition | None, periods: Sequence[str], code: str, g
     return "/cockpit/persons?" + urlencode({key: value for key, value in asked.items() if value})
 
 
-def remark_lines(said: Language, found: Sequence[Remark], titles: dict[str, str]) -> list[RemarkLine]:
+def remark_lines(
+    said: Language, found: Sequence[Remark], titles: Mapping[str, str], names: Mapping[str, str]
+) -> list[RemarkLine]:
     answered = {one.answers for one in found}
     return [
         RemarkLine(
@@ -280,7 +282,7 @@ def remark_lines(said: Language, found: Sequence[Remark], titles: dict[str, str]
             about=titles.get(one.item, one.item),
             text=one.text,
             outcome=said.say(words.OUTCOMES[one.outcome]) if one.outcome else "",
-            by=one.by,
+            by=names.get(one.by, one.by),
             at=said.time(one.at),
             answerable=one.kind != "answer" and one.id not in answered,
             answer=one.kind == "answer",

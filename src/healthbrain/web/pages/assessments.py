@@ -11,6 +11,7 @@ from datetime import date
 from starlette.responses import RedirectResponse, Response
 
 from healthbrain import audit, measure
+from healthbrain.access import display_names
 from healthbrain.database import Connection
 from healthbrain.errors import Forbidden, Incorrect
 from healthbrain.measure import Definition, assessment
@@ -42,6 +43,7 @@ async def overview(visit: Visit) -> Response:
         reader = await seeing.viewer(visit.platform, connection, visit.who)
         kept = await assessment.schemes(connection, reader.schemes_of) if reader.unit is None else []
         found = await seeing.seen_runs(connection, reader)
+        names = await display_names(connection, [one.made_by for one in found])
         waiting = await assessment.unanswered(connection, reader.areas) if reader.administers else 0
     today = visit.at.astimezone(CHINA).date()
     page = view.OverviewPage(
@@ -53,7 +55,7 @@ async def overview(visit: Visit) -> Response:
             )
             for one in kept
         ],
-        runs=[view.line(said, one, reader) for one in found],
+        runs=[view.line(said, one, reader, names) for one in found],
         administers=reader.administers,
         waiting=waiting,
         year=today.year,
@@ -89,6 +91,7 @@ async def one_run(visit: Visit) -> Response:
             return RedirectResponse(view.unit_url(seen.run.id, reader.unit), 303)
         known = {one.id: one for one in await measure.in_force(connection)}
         said_of = await assessment.remarks(connection, seen.run.id)
+        names = await display_names(connection, [seen.run.made_by])
         changes = None
         if visit.query.get("today") == "1":
             now = await seeing.today(visit.platform, connection, seen)
@@ -102,7 +105,7 @@ async def one_run(visit: Visit) -> Response:
     count = {unit.key: sum(one.unit == unit.key for one in said_of) for unit in seen.inputs.units}
     totals = [one.grade for one in seen.scores]
     page = view.RunPage(
-        line=view.line(said, seen.run, reader),
+        line=view.line(said, seen.run, reader, names),
         scheme_url=f"/assessments/schemes/{seen.scheme.id}",
         about=figures.words(said, seen.scheme.about) if seen.scheme.about else "",
         weights=words.weights_source(said, seen.scheme),
@@ -164,13 +167,14 @@ async def one_unit(visit: Visit) -> Response:
         seen = await seeing.seen_run(connection, reader, int(visit.request.path_params["run"]))
         known = {one.id: one for one in await measure.in_force(connection)}
         said_of = await assessment.remarks(connection, seen.run.id, key)
+        names = await display_names(connection, [seen.run.made_by, *(one.by for one in said_of)])
     unit, one = seen.unit(key), seen.score(key)
     hidden, no_total = view.hidden_of(one, seen, reader)
     today = visit.at.astimezone(CHINA).date()
     titles = [(item.measure, view.title(said, known.get(item.measure), item.measure)) for item in seen.scheme.items]
     published = seen.run.state == "published"
     page = view.UnitPage(
-        line=view.line(said, seen.run, reader),
+        line=view.line(said, seen.run, reader, names),
         name=words.unit_name(said, unit),
         key=key or view.WHOLE,
         total="*" if no_total else view.total(one),
@@ -179,7 +183,7 @@ async def one_unit(visit: Visit) -> Response:
         earned="*" if no_total else f"{one.earned} / {one.available.normalize():f}",
         groups=view.group_lines(said, seen, one, known, hidden, today),
         protected=bool(hidden),
-        remarks=view.remark_lines(said, said_of, dict(titles)),
+        remarks=view.remark_lines(said, said_of, dict(titles), names),
         items=titles,
         may_appeal=reader.speaks and reader.unit is not None and published,
         may_remark=reader.speaks and seen.run.state != "draft",
@@ -257,7 +261,7 @@ def _file(visit: Visit, seen: Seen, reader: Viewer, known: dict[str, Definition]
                     *numbers, words.periods(said, figure.periods if figure else ()), float(column.target) if column.target else "",
                     "*" if item.measure in hidden else (float(points.points) if points.most else ""), float(item.weight), points.state,
                 ])  # fmt: skip
-    line = view.line(said, seen.run, reader)
+    line = view.line(said, seen.run, reader, {})
     title = f"{line.title} v{seen.scheme.version} · {line.period}"
     notes = [
         title,

@@ -88,7 +88,7 @@ def _card(said: Language, one: Service, use: Use | None) -> ServiceCard:
     mean = use.milliseconds / use.calls if use and use.calls else None
     return ServiceCard(
         one.name, one.name.replace("/", "-"), said.pick(one.title), said.pick(one.description), said.pick(one.owner), said.pick(one.unit),
-        ", ".join(said.say(labels.PURPOSES[purpose]) for purpose in one.purposes), said.number(one.a_minute), reads,
+        ("、" if said.chinese else ", ").join(said.say(labels.PURPOSES[purpose]) for purpose in one.purposes), said.number(one.a_minute), reads,
         said.number(use.calls if use else 0), said.number(use.refused if use else 0), said.number(use.callers if use else 0),
         f"{mean:.0f} ms" if mean is not None else "—", said.day(use.last) if use else "—", _deprecated(said, one),
     )  # fmt: skip
