@@ -21,6 +21,7 @@ from healthbrain.database.pool import Connection
 
 _FINE = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK})
 _numbers = count(1)
+_GLANCES = 12  # a read is answered in 50 µs: looking a few times for 10 µs is less than being put to sleep and woken (6 % of a read)
 
 
 class Statement:
@@ -75,6 +76,10 @@ async def _result(connection: Connection) -> PGresult:
         await connection.wait(generators.send(pgconn))
     loop, socket = asyncio.get_running_loop(), pgconn.socket
     last: PGresult | None = None
+    for _ in range(_GLANCES):
+        if not pgconn.is_busy():
+            break
+        pgconn.consume_input()
     while True:
         while pgconn.is_busy():
             arrived = loop.create_future()
