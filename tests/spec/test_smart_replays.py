@@ -128,7 +128,9 @@ async def test_what_a_system_of_the_organisation_itself_sent_is_replayed_as_befo
         await hb.ask("PUT", "Observation/s1", "QPZS", json={**of_category("s1", "x"), "status": "?"})
     ).status_code == 422
     async with hb.platform.pool.connection() as connection:
-        row = await (await connection.execute("select limits from delivery order by received_at desc limit 1")).fetchone()
+        row = await (
+            await connection.execute("select limits from delivery order by received_at desc limit 1")
+        ).fetchone()
     assert row == (None,)
 
 

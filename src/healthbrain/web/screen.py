@@ -133,7 +133,9 @@ _WORKSPACES: tuple[tuple[frozenset[str], NavItem], ...] = (
             N_("Medical quality control"),
             "/quality-control",
             "measure",
-            N_("Length of stay, readmission, antibiotics, costs by month and institution, from published data services"),
+            N_(
+                "Length of stay, readmission, antibiotics, costs by month and institution, from published data services"
+            ),
             _FIGURES,
         ),
     ),
