@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from urllib.parse import urlencode
 
 from healthbrain.measure import Definition, assessment
@@ -248,7 +248,7 @@ def item_line(
         counts=counts,
         small=figure is not None and figure.small,
         periods=words.periods(said, figure.periods if figure else ()),
-        as_of=figure.as_of[:16].replace("T", " ") if figure else "",
+        as_of=said.time(datetime.fromisoformat(figure.as_of)) if figure and figure.as_of else "",
         rule=words.rule(said, item, target),
         sum=said.say(N_("hidden: too few persons"))
         if away
