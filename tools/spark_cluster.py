@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--memory", default="1g", help="of each worker's executor")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that nothing is left behind then either
     with (
         tempfile.TemporaryDirectory(prefix="spark-cluster-") as folder,
         cluster(Path(folder), workers=options.workers, memory=options.memory) as master,
