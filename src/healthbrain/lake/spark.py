@@ -13,7 +13,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
@@ -201,7 +201,7 @@ class Cluster:
         for table, waiting in self._waiting.items():
             found = reduce(lambda one, other: one.unionAll(other), waiting)
             target = str(self._work / table)
-            self._told(lambda found=found, target=target: found.repartition(1).write.mode("append").parquet(target))
+            self._told(partial(found.repartition(1).write.mode("append").parquet, target))
         self._waiting.clear()
 
     def _forget(self, table: str) -> None:
