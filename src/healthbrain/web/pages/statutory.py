@@ -10,24 +10,34 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote
 
 from starlette.responses import RedirectResponse, Response
 
 from healthbrain import audit, measure
-from healthbrain.access import Tree
-from healthbrain.database import Connection
-from healthbrain.errors import Forbidden, HealthBrainError, Incorrect, NotFound
+from healthbrain.errors import Forbidden, Incorrect, NotFound
 from healthbrain.measure import statutory
 from healthbrain.measure.programmes import months_of, report_periods
 from healthbrain.measure.statutory import Place, form_named, forms, kept
-from healthbrain.measure.statutory.kept import Actor, Report
+from healthbrain.measure.statutory.kept import Report
 from healthbrain.web import wording
-from healthbrain.web.geography import towns
-from healthbrain.web.language import CHINA, N_, Language, language
-from healthbrain.web.pages import cockpit, figures, statutory_view
-from healthbrain.web.pages.cockpit import Area
+from healthbrain.web.language import CHINA, N_, language
+from healthbrain.web.pages import figures, statutory_view
+from healthbrain.web.pages.statutory_rights import (
+    Viewer,
+    area_named,
+    area_of,
+    can,
+    may,
+    owner_of,
+    place_of,
+    places_of,
+    readable,
+    units_of,
+    verdicts_on,
+    viewer_of,
+)
 from healthbrain.web.pages.statutory_view import CheckView, SectionView
 from healthbrain.web.paper import forms as paper
 from healthbrain.web.screen import Crumb, Toast, show
@@ -49,7 +59,6 @@ _MEDIA = {
     "docx": (paper.word, "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
     "xlsx": (paper.excel, "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
 }
-_PRIMARY = "BPHS-EHR01"  # the units that serve in the programmes are those with a figure of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,27 +123,6 @@ class ReportPage:
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class _View:
-    """Who looks."""
-
-    visit: Visit
-    connection: Connection
-    tree: Tree
-    whole: bool
-    people: bool
-    organisations: tuple[int, ...] | None
-
-    @property
-    def said(self) -> Language:
-        return self.visit.language
-
-    @property
-    def actor(self) -> Actor:
-        who = self.visit.who
-        return Actor(who.account, who.display or who.account, who.organisation)
-
-
 async def overview(visit: Visit) -> Response:
     """The reports of a period, who has handed in, and the form for a new one."""
     said = visit.language
@@ -143,13 +131,13 @@ async def overview(visit: Visit) -> Response:
     period = visit.query.get("period", "") or choices[1]
     months_of(period)
     async with visit.platform.pool.connection() as connection:
-        view = await _view(visit, connection)
+        view = await viewer_of(visit, connection)
         listed = await kept.listed(connection, view.organisations, form=form.id, period=period)
         listed = [one for one in listed if view.people or one.report.level == "district"]
         found = [one.report for one in listed]
         lines = [_line(view, one) for one in listed]
-        units = await _units(view) if view.whole else []
-        places = await _places(view, units)
+        units = await units_of(view) if view.whole else []
+        places = await places_of(view, units)
     handed = {one.key for one in found if one.level == "institution" and one.state in kept.COUNTING}
     page = ListPage(
         form=form.id,
@@ -178,18 +166,18 @@ async def make(visit: Visit) -> Response:
     if period not in report_periods(visit.at.astimezone(CHINA).date()):
         raise Incorrect("a statutory report is made for a quarter or year that has begun, this year or last")
     async with visit.platform.pool.connection() as connection:
-        view = await _view(visit, connection)
+        view = await viewer_of(visit, connection)
         await visit.decide(connection, "write", "statutory")
         if wanted == "*" and view.whole:
             have = {
                 one.key for one in await kept.reports(connection, None, form=form.id, period=period)
                 if one.level == "institution" and one.state != "returned"
             }  # fmt: skip
-            for unit in await _units(view):
+            for unit in await units_of(view):
                 if unit.key not in have:
                     await _made(view, form.id, unit, period)
             return RedirectResponse(f"/programmes/reports?form={form.id}&period={period}&said=bulk", 303)
-        place = _place(_area(view, wanted))
+        place = place_of(area_named(view, wanted))
         id_ = await _made(view, form.id, place, period)
     return RedirectResponse(f"/programmes/reports/{id_}?said=made", 303)
 
@@ -206,8 +194,8 @@ async def act(visit: Visit) -> Response:
     action = sent.get("action", "")
     try:
         async with visit.platform.pool.connection() as connection:
-            view = await _view(visit, connection)
-            report, _, _ = await _readable(view, id_)
+            view = await viewer_of(visit, connection)
+            report, _, _ = await readable(view, id_)
             goal = await _act(view, report, action, sent)
             detail = f"{report.form} {report.period} {report.level} {report.key} {action}"
             await audit.record(
@@ -224,8 +212,8 @@ async def file(visit: Visit) -> Response:
     if made is None:
         raise NotFound("reports are offered as pdf, docx and xlsx")
     async with visit.platform.pool.connection() as connection:
-        view = await _view(visit, connection)
-        report, content, remarks = await _readable(view, visit.request.path_params["report"])
+        view = await viewer_of(visit, connection)
+        report, content, remarks = await readable(view, visit.request.path_params["report"])
         page = await _page(view, report, content, remarks, None, "")
     body = await asyncio.to_thread(made[0], language(visit.language.tag), page)
     visit.note("R", "statutory", str(report.id), detail=visit.request.path_params["format"], interaction="statutory")
@@ -234,15 +222,15 @@ async def file(visit: Visit) -> Response:
     return Response(body, media_type=made[1], headers=headers)
 
 
-async def _act(view: _View, report: Report, action: str, sent: Mapping[str, str]) -> str:
+async def _act(view: Viewer, report: Report, action: str, sent: Mapping[str, str]) -> str:
     """Do it; where to go then."""
     connection, at, by = view.connection, view.visit.at, view.actor
     here = f"/programmes/reports/{report.id}"
     if action in ("count", "explain", "submit", "drop"):
-        await _may(view, report, "write")
+        await may(view, report, "write")
     match action:
         case "count":
-            content = await _filled(view, report.form, _place(_area_of(view, report)), report.period)
+            content = await _filled(view, report.form, place_of(area_of(view, report)), report.period)
             await kept.recount(connection, report.id, content, by, at)
             return f"{here}?said=counted"
         case "explain":
@@ -256,7 +244,7 @@ async def _act(view: _View, report: Report, action: str, sent: Mapping[str, str]
             await kept.drop(connection, report.id, by, at)
             return f"/programmes/reports?form={report.form}&period={report.period}&said=dropped"
         case "passed" | "approved" | "returned":
-            if action not in await _verdicts(view, report):
+            if action not in await verdicts_on(view, report):
                 raise Forbidden("a report is reviewed by who stands above the unit, in the order unit, town, district")
             await kept.review(connection, report.id, action, sent.get("note", ""), by, at)
             return f"{here}?said={action}"
@@ -266,18 +254,18 @@ async def _act(view: _View, report: Report, action: str, sent: Mapping[str, str]
 async def _shown(visit: Visit, error: str = "") -> Response:
     id_ = visit.request.path_params["report"]
     async with visit.platform.pool.connection() as connection:
-        view = await _view(visit, connection)
-        report, content, remarks = await _readable(view, id_)
+        view = await viewer_of(visit, connection)
+        report, content, remarks = await readable(view, id_)
         now = None
         if visit.query.get("compare") and view.people:
-            now = await _filled(view, report.form, _place(_area_of(view, report)), report.period)
+            now = await _filled(view, report.form, place_of(area_of(view, report)), report.period)
         page = await _page(view, report, content, remarks, now, error)
     crumbs = [*_crumbs(visit), Crumb(f"{page.place} {page.period}")]
     return show(visit, "statutory_report.html", page, crumbs=crumbs, toast=_toast(visit), status=400 if error else 200)
 
 
 async def _page(
-    view: _View,
+    view: Viewer,
     report: Report,
     content: dict[str, Any],
     remarks: Mapping[str, str],
@@ -293,8 +281,8 @@ async def _page(
     sections = statutory_view.sections(said, content, known, today, now=now)
     checks = statutory_view.checks(said, form, content, remarks)
     label, look, sign = statutory_view.STATES[report.state]
-    verdicts = await _verdicts(view, report)
-    may_write = report.state == "draft" and await _can(view, report, "write")
+    verdicts = await verdicts_on(view, report)
+    may_write = report.state == "draft" and await can(view, report, "write")
     return ReportPage(
         id=report.id,
         title=figures.words(said, form.title),
@@ -331,62 +319,8 @@ async def _page(
     )  # fmt: skip
 
 
-async def _view(visit: Visit, connection: Connection) -> _View:
-    scope = await visit.decide(connection, "search", "statutory")
-    tree = await visit.platform.tree(connection)
-    return _View(
-        visit=visit,
-        connection=connection,
-        tree=tree,
-        whole=await cockpit.sees_whole(visit, connection, tree),
-        people=await cockpit.sees_people(visit, connection),
-        organisations=scope.organisations,
-    )
-
-
-async def _readable(view: _View, id_: int) -> tuple[Report, dict[str, Any], dict[str, str]]:
-    report, content, remarks = await kept.read(view.connection, id_)
-    if view.organisations is not None and report.organisation not in view.organisations:
-        raise Forbidden("this report belongs to a unit that you do not see")
-    if not view.people and report.level != "district":
-        raise Forbidden("reports of single places are for who may see people; state a purpose that needs it")
-    return report, content, remarks
-
-
-async def _can(view: _View, report: Report, action: Literal["write", "administer"]) -> bool:
-    try:
-        await _may(view, report, action)
-    except HealthBrainError:
-        return False
-    return True
-
-
-async def _may(view: _View, report: Report, action: Literal["write", "administer"]) -> None:
-    scope = await view.visit.decide(view.connection, action, "statutory")
-    if scope.organisations is not None and report.organisation not in scope.organisations:
-        raise Forbidden("this report belongs to a unit that you do not see")
-    if report.level != "institution" and not view.whole:
-        raise Forbidden("reports of towns and of the district are made by who sees the whole district")
-
-
-async def _verdicts(view: _View, report: Report) -> tuple[str, ...]:
-    """What this visitor may decide about a report now."""
-    if report.state not in ("submitted", "passed") or not view.people:  # nobody approves numbers that are hidden
-        return ()
-    if not await _can(view, report, "administer"):
-        return ()
-    if report.level == "institution" and view.visit.who.organisation == report.organisation:
-        return ()
-    done = [one.by for one in await kept.history(view.connection, report.id) if one.action in ("submitted", "passed")]
-    if view.visit.who.account in done:
-        return ()
-    if view.whole:
-        return ("approved", "returned")
-    return ("passed", "returned") if report.state == "submitted" else ()
-
-
-async def _made(view: _View, form: str, place: Place, period: str) -> int:
-    organisation = _organisation(view, place)
+async def _made(view: Viewer, form: str, place: Place, period: str) -> int:
+    organisation = owner_of(view, place)
     scope = await view.visit.decide(view.connection, "write", "statutory")
     if scope.organisations is not None and organisation not in scope.organisations:
         raise Forbidden("this report belongs to a unit that you do not see")
@@ -398,80 +332,12 @@ async def _made(view: _View, form: str, place: Place, period: str) -> int:
     return id_
 
 
-async def _filled(view: _View, form: str, place: Place, period: str) -> dict[str, Any]:
+async def _filled(view: Viewer, form: str, place: Place, period: str) -> dict[str, Any]:
     before = await kept.previous(view.connection, form, place, period)
     return await statutory.fill(view.connection, form_named(form), place, period, at=view.visit.at, before=before)
 
 
-def _organisation(view: _View, place: Place) -> int:
-    """Whose report it is: the institution, or the district for its own and its towns'."""
-    if place.level == "institution":
-        return int(place.key)
-    top = view.tree.nearest(view.visit.who.organisation, "district", "municipality")
-    if top is None or not view.whole:
-        raise Forbidden("reports of towns and of the district are made by who sees the whole district")
-    return top
-
-
-def _area(view: _View, code: str) -> Area:
-    """The place of that code; for who sees one institution alone, that one."""
-    own = view.tree.nearest(view.visit.who.organisation, "institution")
-    if not view.whole:
-        node = view.tree.by_code(code) if code else None
-        key = node.key if node is not None else own
-        if key is None or (view.organisations is not None and key not in view.organisations):
-            raise Forbidden("figures of other institutions are not open to your role")
-        return _institution(view.tree, key)
-    if not code:
-        root = view.tree.nearest(view.visit.who.organisation, "district", "municipality")
-        return Area("district", "", view.tree.name(root) if root is not None else view.said.say(N_("District")), "")
-    if code in towns():
-        return Area("town", code, towns()[code].said(view.said), code)
-    found = view.tree.by_code(code)
-    if found is None:
-        raise NotFound("there is no town or institution with this code")
-    return _institution(view.tree, found.key)
-
-
-def _area_of(view: _View, report: Report) -> Area:
-    if report.level == "institution":
-        return _institution(view.tree, int(report.key))
-    return Area("town" if report.level == "town" else "district", report.key, report.place, report.key)
-
-
-def _institution(tree: Tree, key: int) -> Area:
-    node = tree[key]
-    if node.kind != "institution":
-        raise NotFound("there is no town or institution with this code")
-    return Area("institution", str(key), node.name, node.code, tree.division(key)[:9])
-
-
-def _place(area: Area) -> Place:
-    return Place(area.level, area.key, area.code, area.name)
-
-
-async def _units(view: _View) -> list[Place]:
-    """The institutions that serve in the programmes."""
-    found = await measure.by_institution(view.connection, _PRIMARY)
-    keys = [int(one.key) for one in found if one.key.isdecimal() and int(one.key) in view.tree and one.denominator]
-    places = [_place(_institution(view.tree, key)) for key in keys]
-    return sorted(places, key=lambda one: one.code)
-
-
-async def _places(view: _View, units: Sequence[Place]) -> list[tuple[str, str]]:
-    """The places a report can be made for."""
-    if not view.whole:
-        own = view.tree.nearest(view.visit.who.organisation, "institution")
-        below = [] if own is None else [view.tree[key] for key in view.tree.subtree(own)]
-        return [(node.code, node.name) for node in below if node.kind == "institution"]
-    said = view.said
-    return [
-        ("", said.say(N_("Whole district"))), ("*", said.say(N_("All units that have none yet"))),
-        *((code, town.said(said)) for code, town in towns().items()), *((one.code, one.name) for one in units),
-    ]  # fmt: skip
-
-
-def _line(view: _View, listed: kept.Listed) -> ReportLine:
+def _line(view: Viewer, listed: kept.Listed) -> ReportLine:
     said, one, last = view.said, listed.report, listed.last
     label, look, sign = statutory_view.STATES[one.state]
     return ReportLine(
