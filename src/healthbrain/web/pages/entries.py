@@ -1,22 +1,18 @@
-"""Entering values of indicators (指标填报): one by form, many from a file with a preview, corrections with a reason, approval
-by a second person."""
+"""Entering values of indicators (指标填报): one by form, corrections with a reason, approval by a second person; files: entries_file."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import date
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 from urllib.parse import quote
 
-import orjson
-from starlette.datastructures import UploadFile
 from starlette.responses import RedirectResponse, Response
 
 from healthbrain import audit
 from healthbrain.access import Tree, display_names
 from healthbrain.database import Connection
-from healthbrain.errors import Forbidden, HealthBrainError, Incorrect, Malformed
+from healthbrain.errors import Forbidden, Incorrect
 from healthbrain.measure import entries
 from healthbrain.measure.definition import Definition
 from healthbrain.measure.entries import Entered, Given
@@ -27,7 +23,6 @@ from healthbrain.web.language import CHINA, N_, Language
 from healthbrain.web.pages import figures, plans
 from healthbrain.web.pages.plans_view import number
 from healthbrain.web.pages.supervision import day
-from healthbrain.web.paper import sheets
 from healthbrain.web.screen import Crumb, Toast, show
 from healthbrain.web.visit import Visit
 
@@ -44,7 +39,6 @@ _STATES = {
     "approved": (N_("approved"), "ok", "check"),
     "returned": (N_("returned"), "bad", "back"),
 }
-_EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,30 +111,6 @@ class HistoryPage:
     id: int
 
 
-@dataclass(frozen=True, slots=True)
-class ImportLine:
-    """One line of a file as it would be taken."""
-
-    number: int
-    title: str
-    period: str
-    value: str
-    before: str
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
-class ImportPage:
-    """Context of entries_import.html."""
-
-    name: str
-    lines: Sequence[ImportLine]
-    good: int
-    bad: int
-    corrections: int
-    payload: str
-
-
 async def overview(visit: Visit) -> Response:
     """The values that hold, and the form."""
     return await _overview(visit)
@@ -152,14 +122,14 @@ async def enter(visit: Visit) -> Response:
     try:
         given = _given(form)
         async with visit.platform.pool.connection() as connection:
-            await _may_write(visit, connection)
+            await may_enter(visit, connection)
             replaces = int(form["replaces"]) if form.get("replaces", "").isdigit() else None
-            given = _placed(await visit.platform.tree(connection), given, form.get("place", ""))
+            given = placed(await visit.platform.tree(connection), given, form.get("place", ""))
             review = visit.platform.settings.entry_approval
             id = await entries.enter(
                 connection, given, by=visit.who.account, at=visit.at, replaces=replaces, review=review
             )
-            await audit.record(connection, [_event(visit, given, id)])
+            await audit.record(connection, [entered_event(visit, given, id)])
     except Incorrect as error:
         if form.get("replaces", "").isdigit():
             return await _history(visit, int(form["replaces"]), wording.tell(visit.language, error.message), form)
@@ -174,7 +144,7 @@ async def decide(visit: Visit) -> Response:
     verdict: Literal["approved", "returned"] = "approved" if form.get("verdict") == "approved" else "returned"
     try:
         async with visit.platform.pool.connection() as connection:
-            await _may_write(visit, connection)
+            await may_enter(visit, connection)
             one = await entries.review(
                 connection, id, verdict, by=visit.who.account, at=visit.at, reason=form.get("reason", "")
             )
@@ -192,66 +162,10 @@ async def history(visit: Visit) -> Response:
     return await _history(visit, visit.request.path_params["entry"])
 
 
-async def template(visit: Visit) -> Response:
-    """The Excel file to fill in."""
-    async with visit.platform.pool.connection() as connection:
-        await _see(visit, connection)
-    wanted = {i.measure for p in all_plans() if p.id == visit.query.get("plan") for i in p.indicators}
-    known = [one for one in entries.enterable() if not wanted or one.id in wanted]
-    content = sheets.template(visit.language, known, visit.at.astimezone(CHINA).year - 1)
-    name = visit.language.say(N_("Entered values")) + ".xlsx"
-    headers = {"content-disposition": f"attachment; filename*=UTF-8''{quote(name)}"}
-    return Response(content, media_type=_EXCEL, headers=headers)
-
-
-async def preview(visit: Visit) -> Response:
-    """What a file would enter, line by line; nothing is kept yet."""
-    form = await visit.form()
-    sent = form.get("file")
-    if not isinstance(sent, UploadFile) or not sent.filename:
-        raise Incorrect("choose a file first")
-    async with visit.platform.pool.connection() as connection:
-        await _may_write(visit, connection)
-        rows = sheets.rows_of(visit.language, sent.filename, await sent.read(sheets.LARGEST + 1))
-        if not rows:
-            raise Malformed("the file has no line with a value")
-        lines, good = await _checked(visit, connection, rows)
-    page = ImportPage(
-        name=sent.filename[-80:],
-        lines=lines,
-        good=len(good),
-        bad=len(lines) - len(good),
-        corrections=sum(bool(line.before) and not line.error for line in lines),
-        payload=orjson.dumps([asdict(one) for one in good]).decode(),
-    )
-    crumbs = [*_crumbs(visit), Crumb(visit.language.say(N_("Import")))]
-    return show(visit, "entries_import.html", page, crumbs=crumbs)
-
-
-async def confirm(visit: Visit) -> Response:
-    """Keep what the preview showed: all of it or nothing."""
-    text = str((await visit.form()).get("payload", ""))
-    try:
-        listed = [_again(one) for one in orjson.loads(text)]
-    except (orjson.JSONDecodeError, TypeError, ValueError, KeyError):
-        raise Malformed("the preview is damaged; choose the file again") from None
-    async with visit.platform.pool.connection() as connection, connection.transaction():
-        await _may_write(visit, connection)
-        tree = await visit.platform.tree(connection)
-        for one in listed[: sheets.MOST_ROWS]:
-            given = _placed(tree, replace(one, level="district", key=""), f"{one.level}:{one.key}")
-            id = await entries.enter(
-                connection, given, by=visit.who.account, at=visit.at, review=visit.platform.settings.entry_approval
-            )
-            await audit.record(connection, [_event(visit, given, id)])
-    said = "all-waiting" if visit.platform.settings.entry_approval else "imported"
-    return RedirectResponse(f"/entries?said={said}", 303)
-
-
 async def _overview(visit: Visit, error: str = "", typed: Mapping[str, str] | None = None) -> Response:
     said = visit.language
     async with visit.platform.pool.connection() as connection:
-        await _see(visit, connection)
+        await may_see(visit, connection)
         found, open_ = await entries.entered(connection), await entries.waiting(connection)
         tree = await visit.platform.tree(connection)
         show_ = _Shown(visit, tree, await _names(connection, [*found, *open_]), visit.may("write", "indicator"))
@@ -269,13 +183,13 @@ async def _overview(visit: Visit, error: str = "", typed: Mapping[str, str] | No
         typed=typed or {},
     )
     toast = Toast(said.say(_SAID[visit.query["said"]])) if visit.query.get("said") in _SAID else None
-    return show(visit, "entries.html", page, crumbs=_crumbs(visit), toast=toast, status=400 if error else 200)
+    return show(visit, "entries.html", page, crumbs=crumbs_of(visit), toast=toast, status=400 if error else 200)
 
 
 async def _history(visit: Visit, id: int, error: str = "", typed: Mapping[str, str] | None = None) -> Response:
     said = visit.language
     async with visit.platform.pool.connection() as connection:
-        await _see(visit, connection)
+        await may_see(visit, connection)
         found = await entries.history(connection, id)
         tree = await visit.platform.tree(connection)
         show_ = _Shown(visit, tree, await _names(connection, found), visit.may("write", "indicator"))
@@ -297,49 +211,17 @@ async def _history(visit: Visit, id: int, error: str = "", typed: Mapping[str, s
         typed=typed or {},
         id=found[0].id,
     )
-    crumbs = [*_crumbs(visit), Crumb(f"{page.title} {page.period}")]
+    crumbs = [*crumbs_of(visit), Crumb(f"{page.title} {page.period}")]
     return show(visit, "entry.html", page, crumbs=crumbs, status=400 if error else 200)
 
 
-async def _checked(
-    visit: Visit, connection: Connection, rows: Sequence[sheets.Row]
-) -> tuple[list[ImportLine], list[Given]]:
-    said, today = visit.language, visit.at.astimezone(CHINA).date()
-    known = {one.id: one for one in entries.enterable()}
-    lines, good = [], list[Given]()
-    tree = await visit.platform.tree(connection)
-    seen: set[tuple[str, str, str, str]] = set()
-    for row in rows:
-        given, error, value, before = row.given, row.error, "", ""
-        if given is not None:
-            try:
-                given = _placed(tree, given, _place_coded(tree, row.place))
-                value = number(entries.check(given, today))
-                held = await entries.holding(connection, given.measure, given.period, given.level, given.key)
-                before = number(held.value) if held else ""
-                if held and len(given.reason) < 2:
-                    raise Incorrect("there is a value for this period already; to correct it, give the reason")
-                asked = (given.measure, given.period, given.level, given.key)
-                if asked in seen:
-                    raise Incorrect("the same measure and period stand in the file twice")
-                seen.add(asked)
-                good.append(given)
-            except HealthBrainError as wrong:
-                error = wrong.message
-        one = known.get(given.measure) if given else None
-        title = figures.title(said, one) if one else given.measure if given else "—"
-        title += f" · {row.place}" if row.place else ""
-        period = given.period if given else "—"
-        lines.append(ImportLine(row.number, title, period, value, before, wording.tell(said, error)))
-    return lines, good
-
-
-async def _see(visit: Visit, connection: Connection) -> None:
+async def may_see(visit: Visit, connection: Connection) -> None:
+    """Entered values are seen by who sees the whole area's. Raises Forbidden."""
     await visit.decide(connection, "search", "indicator")
     await plans.whole(visit, connection, await visit.platform.tree(connection))
 
 
-async def _may_write(visit: Visit, connection: Connection) -> None:
+async def may_enter(visit: Visit, connection: Connection) -> None:
     """Values of the whole area are entered by who sees and may write the whole area's."""
     await visit.decide(connection, "write", "indicator")
     if visit.who.role == "system":
@@ -370,13 +252,6 @@ def _number(text: str) -> float | None:
         return float(text.replace(",", ""))
     except ValueError:
         raise Incorrect("the value is no number") from None
-
-
-def _again(raw: Mapping[str, Any]) -> Given:
-    """A line of the preview as it comes back from the browser; raises ValueError or KeyError when it is not one."""
-    texts = {name: str(raw[name]) for name in ("measure", "period", "document", "reason", "level", "key")}
-    numbers = {name: None if raw[name] is None else float(raw[name]) for name in ("value", "numerator", "denominator")}
-    return Given(dated=date.fromisoformat(raw["dated"]), **texts, **numbers)  # type: ignore[arg-type]  # names of its fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -427,17 +302,7 @@ def _place_name(show_: _Shown, one: Entered) -> str:
     return towns()[one.key].said(show_.visit.language) if one.key in towns() else ""
 
 
-def _place_coded(tree: Tree, code: str) -> str:
-    """The place that a file names by its code. Raises Incorrect when there is none."""
-    if not code or code in towns():
-        return f"town:{code}" if code else ""
-    node = tree.by_code(code)
-    if node is None:
-        raise Incorrect("there is no town or institution with this code")
-    return f"institution:{node.key}" if node.kind == "institution" else "district:"
-
-
-def _placed(tree: Tree, given: Given, place: str) -> Given:
+def placed(tree: Tree, given: Given, place: str) -> Given:
     """The value with the place that was chosen. Raises Incorrect for a place that is none."""
     level, _, key = place.partition(":")
     if level in ("", "district"):
@@ -482,9 +347,11 @@ def _line(show_: _Shown, definition: Definition, one: Entered) -> EntryLine:
     )
 
 
-def _event(visit: Visit, given: Given, id: int) -> audit.Event:
+def entered_event(visit: Visit, given: Given, id: int) -> audit.Event:
+    """What the log keeps of a value that was entered."""
     return visit.event("C", "indicator", given.measure, detail=f"{given.period} #{id}", interaction="entry")
 
 
-def _crumbs(visit: Visit) -> list[Crumb]:
+def crumbs_of(visit: Visit) -> list[Crumb]:
+    """Where the visitor is."""
     return [*plans.crumbs(visit), Crumb(visit.language.say(N_("Entered values")), "/entries")]
