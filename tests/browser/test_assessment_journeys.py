@@ -9,12 +9,10 @@ from datetime import UTC, datetime
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.conftest import keep, look, settle
-from tests.browser.test_screens import barriers
+from tests.browser.conftest import look, settle
 from tests.running import Running
 
 pytestmark = pytest.mark.browser
-LOOKS = (("zh-CN", "light", (1920, 768, 390)), ("en", "elder", (390, 1920)), ("zh-CN", "dark", (1440,)))
 MONTH = f"{datetime.now(UTC):%Y-%m}"
 
 
@@ -105,33 +103,3 @@ def test_a_monitor_is_judged_by_the_worker_told_on_the_home_page_and_seen(
     line.locator("button", has_text="已阅").click()
     expect(page.locator("#monitors tr", has_text="就诊越线").locator("button", has_text="已阅")).to_have_count(0)
     page.close()
-
-
-@pytest.mark.parametrize("path", ["/assessments", "RUN", "UNIT", "/assessments/schemes/new", "/assessments/schemes/primary-care", "/analysis/monitors"])  # fmt: skip
-def test_a_screen_has_no_grave_barrier_and_stays_within_its_width(
-    path: str, run: str, signed_in: Callable[[str], BrowserContext], district: Running, axe: str
-) -> None:
-    context, errors = signed_in("cdc"), list[str]()
-    page = context.new_page()
-    page.goto(run)
-    unit = page.locator("#ranking a.rowlink").first.get_attribute("href") or ""
-    page.close()
-    address = {"RUN": run + "?verify=1&today=1", "UNIT": unit}.get(path, path)
-    for language, theme, widths in LOOKS:
-        look(context, district.url, language=language, theme=theme)
-        page = context.new_page()
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.set_viewport_size({"width": widths[0], "height": 900})
-        page.goto(address)
-        settle(page)
-        assert not (grave := barriers(page, axe)), f"{path} {language} {theme}: {grave}"
-        if theme == "light":
-            keep(page, f"assessments{re.sub(r'[^a-zA-Z0-9]+', '-', path)}")
-        for width in widths:
-            page.set_viewport_size({"width": width, "height": 900})
-            page.wait_for_timeout(40)
-            wide = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
-            assert wide[0] <= wide[1], f"{path} {theme} scrolls sideways at {width}: {wide}"
-        page.close()
-    look(context, district.url)
-    assert errors == []

@@ -11,20 +11,10 @@ import pytest
 from openpyxl import load_workbook
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.conftest import keep, look, settle
-from tests.browser.test_screens import GRAVE, barriers
+from tests.browser.conftest import look, settle
 from tests.running import Running
 
 pytestmark = pytest.mark.browser
-PAGES = {
-    "leader": ["/plans", "/plans/qingpu", "/plans/qingpu/indicators/IND-Q-04", "/plans/qingpu/notices?more=1", "/supervision", "/supervision/3"],
-    "cdc": ["/entries?measure=IND-Q-04", "/entries/1", "/reports"],
-    "manager": ["/", "/supervision/1"],
-}  # fmt: skip
-# templates that are looked at in every look; the others share their parts
-WHOLE = {"/plans/qingpu", "/plans/qingpu/indicators/IND-Q-04", "/supervision/1", "/reports"}
-LOOKS = (("zh-CN", "light", (1920, 768, 390)), ("en", "elder", (390, 1920)), ("zh-CN", "dark", (1440,)))
-ALL = [(role, path) for role, paths in PAGES.items() for path in paths]
 
 
 @pytest.fixture
@@ -39,31 +29,6 @@ def open_as(signed_in: Callable[[str], BrowserContext], district: Running) -> Ca
         return page
 
     return opened
-
-
-@pytest.mark.parametrize(("role", "path"), ALL)
-def test_a_screen_of_plan_monitoring_has_no_grave_barrier_and_stays_within_its_width(
-    role: str, path: str, signed_in: Callable[[str], BrowserContext], district: Running, axe: str
-) -> None:
-    context, errors = signed_in(role), list[str]()
-    for language, theme, widths in LOOKS if path in WHOLE else LOOKS[:1]:
-        look(context, district.url, language=language, theme=theme)
-        page = context.new_page()
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.set_viewport_size({"width": widths[0], "height": 900})
-        page.goto(path)
-        settle(page)
-        grave = barriers(page, axe)
-        assert not grave, f"{path} {language} {theme}: {grave} {GRAVE}"
-        if theme == "light":
-            keep(page, f"plans-{role}{re.sub(r'[^a-zA-Z0-9]+', '-', path)}")
-        for width in widths:
-            page.set_viewport_size({"width": width, "height": 900})
-            page.wait_for_timeout(40)
-            wide = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
-            assert wide[0] <= wide[1], f"{path} {theme} scrolls sideways at {width}: {wide}"
-        page.close()
-    assert errors == []
 
 
 def test_a_leader_filters_by_light_and_reads_what_the_light_rests_on(open_as: Callable[[str, str], Page]) -> None:
