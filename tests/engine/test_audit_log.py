@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -389,3 +390,32 @@ async def test_a_scope_shows_acts_of_its_organisations_and_acts_on_its_patients(
         ):
             with pytest.raises(NotFound):
                 await audit.read(connection, key, scope=scope)
+
+
+class Deaf:
+    """A pool whose question in hand answers a cancellation with an error of the database, as psycopg may; once."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self.asked = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[psycopg.AsyncConnection[tuple[object, ...]]]:
+        if not self.asked.is_set():
+            self.asked.set()
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                raise psycopg.errors.QueryCanceled("canceling statement due to user request") from None
+        async with self._pool.connection() as connection:
+            yield connection
+
+
+async def test_a_recorder_ends_though_a_question_took_the_cancellation_for_an_error(pool: Pool, tmp_path: Path) -> None:
+    deaf = Deaf(pool)
+    recorder = audit.Recorder(tmp_path)
+    await recorder.open(deaf, every=0.01)  # type: ignore[arg-type]
+    await asyncio.wait_for(deaf.asked.wait(), 30)
+    recorder.note(event(1))
+    await asyncio.wait_for(recorder.close(), 30)
+    assert [record.event for record in await found(pool)] == [event(1)]

@@ -15,7 +15,6 @@ from healthbrain.lake.sof import read_view
 from healthbrain.lake.sof.clustered import run_on_cluster
 from healthbrain.lake.sof.files import Layout
 from healthbrain.lake.spark import Cluster
-from healthbrain.lake.spark_sql import to_spark
 from healthbrain.scope import EVERYTHING
 from tests.engine.twin_lake import TwinLake
 
@@ -52,6 +51,9 @@ def test_a_view_of_the_libraries_is_the_same_file(
 
 
 def test_every_view_over_views_can_be_said_in_spark_sql() -> None:
+    pytest.importorskip("sqlglot", reason="sqlglot comes with make setup-spark")
+    from healthbrain.lake.spark_sql import to_spark
+
     said = {one.id: to_spark(one.derived.statement()) for one in library.views() if one.derived is not None}
     assert len(said) > 15
     assert all(text.startswith("SELECT") for text in said.values())

@@ -9,7 +9,6 @@ left by dead processes (nobody holds their lock) are picked up by any other.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import fcntl
 import logging
 import os
@@ -30,6 +29,7 @@ from healthbrain.errors import Unavailable
 log = logging.getLogger("healthbrain.audit")
 
 EVERY = 1.0  # seconds between flushes
+_PATIENCE = 1.0  # seconds until the flushing is told again to end
 _SEGMENT = 4 * 1024 * 1024  # bytes; a larger segment is closed at once
 _ADOPT_EVERY = 60  # flushes between looks for segments of dead processes, and between anchors
 _SUFFIX = ".ndjson"
@@ -72,9 +72,10 @@ class Recorder:
     async def close(self) -> None:
         """Move what is left and stop."""
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            # a question to the database that is cut off may take the cancellation for an error of its own and go on
+            while not self._task.done():
+                self._task.cancel()
+                await asyncio.wait([self._task], timeout=_PATIENCE)
             self._task = None
         if self._pool is not None:
             try:
