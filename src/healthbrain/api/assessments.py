@@ -16,8 +16,9 @@ from starlette.routing import BaseRoute, Route
 
 from healthbrain import audit, identity
 from healthbrain.access import Gate
+from healthbrain.api.tokens import principal_of, refusal
 from healthbrain.database import Connection
-from healthbrain.errors import HealthBrainError, Unauthenticated, http_status, operation_outcome
+from healthbrain.errors import HealthBrainError
 from healthbrain.measure import assessment
 from healthbrain.measure.assessment import Item, Run, Score
 from healthbrain.runtime import Platform
@@ -47,16 +48,12 @@ class Assessments:
     def _endpoint(self, answer: _Answer) -> Callable[[Request], Awaitable[JSONResponse]]:
         async def endpoint(request: Request) -> JSONResponse:
             at = self._platform.clock()
-            scheme, _, token = request.headers.get("authorization", "").partition(" ")
             try:
-                if scheme.lower() != "bearer" or not token:
-                    raise Unauthenticated
-                principal = await self._gate.by_token(token.strip(), at)
+                principal = await principal_of(request, self._gate, at)
                 async with self._platform.pool.connection() as connection:
                     found = await answer(request, connection, principal)
             except HealthBrainError as error:
-                headers = {"www-authenticate": "Bearer"} if isinstance(error, Unauthenticated) else {}
-                return JSONResponse(operation_outcome(error), http_status(error), headers)
+                return refusal(error)
             self._platform.audit.note(
                 audit.Event.of(
                     principal, at, "R", "assessment", request.path_params.get("run"), interaction="assessments"

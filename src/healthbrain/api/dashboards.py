@@ -15,8 +15,9 @@ from starlette.routing import BaseRoute, Route
 
 from healthbrain import audit, identity
 from healthbrain.access import Gate
+from healthbrain.api.tokens import principal_of, refusal
 from healthbrain.database import Connection
-from healthbrain.errors import HealthBrainError, TooLarge, Unauthenticated, http_status, operation_outcome
+from healthbrain.errors import HealthBrainError, TooLarge
 from healthbrain.measure import dashboards, in_force
 from healthbrain.measure.analysis.saved import Reading, reading_of
 from healthbrain.measure.dashboards import kept
@@ -44,18 +45,14 @@ class Dashboards:
     def _endpoint(self, answer: _Answer, action: Action) -> Callable[[Request], Awaitable[JSONResponse]]:
         async def endpoint(request: Request) -> JSONResponse:
             at = self._platform.clock()
-            scheme, _, token = request.headers.get("authorization", "").partition(" ")
             try:
-                if scheme.lower() != "bearer" or not token:
-                    raise Unauthenticated
-                principal = await self._gate.by_token(token.strip(), at)
+                principal = await principal_of(request, self._gate, at)
                 async with self._platform.pool.connection() as connection:
                     await self._platform.decide(connection, principal, action, "indicator")
                     await in_force(connection)
                     found, status = await answer(request, connection, await self._reading(connection, principal))
             except HealthBrainError as error:
-                headers = {"www-authenticate": "Bearer"} if isinstance(error, Unauthenticated) else {}
-                return JSONResponse(operation_outcome(error), http_status(error), headers)
+                return refusal(error)
             done: audit.AuditAction = "C" if action == "write" else "R"
             self._platform.audit.note(
                 audit.Event.of(principal, at, done, "indicator", interaction="dashboards", detail="boards, no figures")

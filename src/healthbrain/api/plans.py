@@ -15,8 +15,9 @@ from starlette.routing import BaseRoute, Route
 
 from healthbrain import audit, identity
 from healthbrain.access import Gate, Tree
+from healthbrain.api.tokens import principal_of, refusal
 from healthbrain.database import Connection
-from healthbrain.errors import Forbidden, HealthBrainError, Unauthenticated, http_status, operation_outcome
+from healthbrain.errors import Forbidden, HealthBrainError
 from healthbrain.measure import monitoring, supervision
 from healthbrain.measure.monitoring import Forecast, Standing, Status
 from healthbrain.measure.plans import plan, plans
@@ -45,16 +46,12 @@ class Plans:
     def _endpoint(self, answer: _Answer) -> Callable[[Request], Awaitable[JSONResponse]]:
         async def endpoint(request: Request) -> JSONResponse:
             at = self._platform.clock()
-            scheme, _, token = request.headers.get("authorization", "").partition(" ")
             try:
-                if scheme.lower() != "bearer" or not token:
-                    raise Unauthenticated
-                principal = await self._gate.by_token(token.strip(), at)
+                principal = await principal_of(request, self._gate, at)
                 async with self._platform.pool.connection() as connection:
                     found = await answer(request, connection, principal)
             except HealthBrainError as error:
-                headers = {"www-authenticate": "Bearer"} if isinstance(error, Unauthenticated) else {}
-                return JSONResponse(operation_outcome(error), http_status(error), headers)
+                return refusal(error)
             self._platform.audit.note(audit.Event.of(principal, at, "R", "indicator", interaction="plans"))
             return JSONResponse(found)
 
